@@ -1,0 +1,62 @@
+"""How far a cloud of samples is from the data (chapter 1)."""
+
+import jax
+import numpy as np
+from jax import numpy as jnp
+from jaxtyping import Array, Float
+from scipy.optimize import linear_sum_assignment
+
+
+def _finite(**clouds) -> None:
+    for name, cloud in clouds.items():
+        bad = int(np.size(cloud) - np.isfinite(cloud).sum())
+        if bad:
+            raise ValueError(f"{name} has {bad} non-finite numbers of {np.size(cloud)}; expected none")
+
+
+@jax.jit
+def _sliced(a, b, angles, levels):
+    def slice_(angle):
+        axis = jnp.stack([jnp.cos(angle), jnp.sin(angle)])
+        return jnp.mean((jnp.quantile(a @ axis, levels) - jnp.quantile(b @ axis, levels)) ** 2)
+
+    return jnp.sqrt(jnp.mean(jax.lax.map(slice_, angles)))
+
+
+def sliced_wasserstein(
+    a: Float[Array, "n 2"], b: Float[Array, "m 2"], num_angles: int = 100, num_quantiles: int = 2000
+) -> float:
+    """The sliced Wasserstein-2 distance of two clouds in the plane, in the units of the data:
+
+        SW^2 = mean over directions of the mean square difference of the two clouds' quantiles along it
+
+    Directions are equally spaced over a half turn, so nothing is drawn.  Raises ValueError on a cloud that is not in the
+    plane or not finite.  Source: Bonneel et al. 2015, doi 10.1007/s10851-014-0506-3.  Chapter 1.
+    """
+    if a.shape[-1] != 2 or b.shape[-1] != 2:
+        raise ValueError(f"the clouds have shapes {a.shape} and {b.shape}; expected (n, 2) and (m, 2)")
+    _finite(a=a, b=b)
+    angles = jnp.arange(num_angles) * (jnp.pi / num_angles)
+    levels = (jnp.arange(num_quantiles) + 0.5) / num_quantiles
+    return float(_sliced(a, b, angles, levels))
+
+
+def wasserstein(a: Float[Array, "n D"], b: Float[Array, "n D"]) -> float:
+    """The exact Wasserstein-2 distance of two clouds of n points: the root of the least mean square distance over all
+    one-to-one matchings, found by SciPy's assignment solver in O(n^3) time.
+
+    Raises ValueError where the clouds differ in shape or are not finite.  Chapter 1.
+    """
+    if a.shape != b.shape:
+        raise ValueError(f"the clouds have shapes {a.shape} and {b.shape}; expected the same shape (n, D)")
+    _finite(a=a, b=b)
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    square = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T
+    rows, columns = linear_sum_assignment(square)
+    return float(np.sqrt(((a[rows] - b[columns]) ** 2).sum(1).mean()))
+
+
+def rms(x: Float[Array, "n D"]) -> float:
+    """The root-mean-square length of the rows of x: of `Embedded.off_plane(x)`, the root of the off-plane energy."""
+    _finite(x=x)
+    return float(jnp.sqrt(jnp.mean(jnp.sum(x**2, -1))))

@@ -1,0 +1,56 @@
+"""Which times a loss listens to, and the times at which a sampler stops (chapters 3 and 6)."""
+
+import functools
+
+import jax
+from jax import numpy as jnp
+from jaxtyping import Array, Float
+
+
+def uniform(key, shape: tuple[int, ...] = ()) -> Float[Array, "..."]:
+    """Times drawn uniformly from [0, 1)."""
+    return jax.random.uniform(key, shape)
+
+
+def stratified(key, shape: tuple[int, ...] = ()) -> Float[Array, "..."]:
+    """Uniform times, one in each of n = prod(shape) equal intervals: a batch covers [0, 1) evenly (chapter 5)."""
+    n = max(1, functools.reduce(int.__mul__, shape, 1))
+    cell = jnp.arange(n, dtype=float).reshape(shape)
+    return (cell + jax.random.uniform(key, shape)) / n
+
+
+@functools.cache  # equal settings are one object, hence one compilation
+def logit_normal(mean: float = -0.8, std: float = 0.8):
+    """Times with logit(t) ~ N(mean, std^2).  Returns a function (key, shape) -> t.
+
+    Raises ValueError where std is not positive.  Source: arXiv 2511.13720, section 4 (mean -0.8, std 0.8).  Chapter 3.
+    """
+    if not std > 0:
+        raise ValueError(f"std is {std}; expected a positive number")
+
+    def draw(key, shape: tuple[int, ...] = ()) -> Float[Array, "..."]:
+        return jax.nn.sigmoid(mean + std * jax.random.normal(key, shape))
+
+    return draw
+
+
+@functools.cache
+def clipped_uniform(low: float, high: float):
+    """Uniform times clipped to [low, high]: it puts an atom on either end.  Kept to reproduce the notebook this book began as."""
+
+    def draw(key, shape: tuple[int, ...] = ()) -> Float[Array, "..."]:
+        return jnp.clip(jax.random.uniform(key, shape), low, high)
+
+    return draw
+
+
+def time_grid(num_steps: int, start: float = 0.0, stop: float = 1.0) -> Float[Array, " N+1"]:
+    """The num_steps + 1 equally spaced times from start to stop, both included.
+
+    Raises ValueError unless num_steps >= 1 and 0 <= start < stop <= 1.  Chapter 6.
+    """
+    if num_steps < 1:
+        raise ValueError(f"num_steps is {num_steps}; expected at least 1")
+    if not 0 <= start < stop <= 1:
+        raise ValueError(f"start is {start} and stop is {stop}; expected 0 <= start < stop <= 1")
+    return jnp.linspace(start, stop, num_steps + 1)

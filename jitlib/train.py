@@ -1,0 +1,135 @@
+"""One trainer: a jitted scan over steps (chapter 5)."""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import numpy as np
+import optax
+from jax import numpy as jnp
+from jaxtyping import Array, Float
+from tqdm import tqdm
+
+CHUNK = 100  # steps between two looks of the host: often enough to show progress, rarely enough to cost nothing
+ADAM = optax.scale_by_adam()  # Adam without its rate; the rate of each step is data
+
+
+class Diverged(FloatingPointError):
+    """Training met a non-finite loss.  Carries `step`, the last finite `model` and the `losses` up to it."""
+
+    def __init__(self, step: int, value: float, model, losses):
+        super().__init__(f"the loss became {value} at step {step}; expected a finite number. Lower the learning rate?")
+        self.step, self.model, self.losses = step, model, losses
+
+
+def warmup_cosine(peak, num_steps: int, warmup: float = 0.05, end: float = 0.01) -> Float[Array, " T"]:
+    """The rate of every step: linear from 0 to `peak` over the first 5 %, then a half cosine to 1 % of `peak`.
+
+    `peak` may be an array of shape (S,): one schedule for each of S models, shape (S, T).
+    """
+    shape = optax.warmup_cosine_decay_schedule(0.0, 1.0, max(1, round(warmup * num_steps)), max(2, num_steps), end)
+    return jnp.multiply.outer(jnp.asarray(peak), shape(jnp.arange(1, num_steps + 1)))
+
+
+def update(model, opt_state, key, rate, data, loss: Callable, batch_size: int, optimizer=ADAM):
+    """One training step: draw a batch with replacement, take the loss's gradient, move the weights.
+
+    Returns (model, opt_state, loss).  `fit` scans this very function; a plain loop may call it.
+    """
+    row_key, loss_key = jax.random.split(key)
+    x = data[jax.random.randint(row_key, (batch_size,), 0, len(data))]
+    value, gradient = eqx.filter_value_and_grad(loss)(model, loss_key, x)
+    change, opt_state = optimizer.update(gradient, opt_state, eqx.filter(model, eqx.is_inexact_array))
+    change = jax.tree.map(lambda c: -rate * c, change)
+    return eqx.apply_updates(model, change), opt_state, value
+
+
+def _run(model, opt_state, keys, rates, data, loss, batch_size, optimizer):
+    weights, rest = eqx.partition(model, eqx.is_array)
+
+    def body(carry, step):
+        model, opt_state, value = update(eqx.combine(carry[0], rest), carry[1], *step, data, loss, batch_size, optimizer)
+        return (eqx.filter(model, eqx.is_array), opt_state), value
+
+    (weights, opt_state), losses = jax.lax.scan(body, (weights, opt_state), (keys, rates))
+    return eqx.combine(weights, rest), opt_state, losses
+
+
+@eqx.filter_jit
+def run_chunk(model, opt_state, keys, rates, data, loss, batch_size, optimizer):
+    """Many steps in one compiled call.  Keys of shape (S, T) train S models, every array leaf stacked on a leading axis."""
+    if keys.ndim == 1:
+        return _run(model, opt_state, keys, rates, data, loss, batch_size, optimizer)
+    arrays, rest = eqx.partition((model, opt_state, keys, rates, data, loss), eqx.is_array)
+    one = lambda a: eqx.filter(_run(*eqx.combine(a, rest), batch_size, optimizer), eqx.is_array)
+    return eqx.combine(jax.lax.map(one, arrays), (rest[0], rest[1], None))
+
+
+def _check(key, model, data, num_steps, batch_size):
+    if not jnp.issubdtype(getattr(key, "dtype", None), jax.dtypes.prng_key):
+        raise ValueError(f"key is {key!r}; expected a typed key, as made by jax.random.key(0)")
+    if num_steps < 0 or batch_size < 1:
+        raise ValueError(f"num_steps is {num_steps} and batch_size {batch_size}; expected at least 0 and 1")
+    if key.ndim == 0 and len(data) == 0:
+        raise ValueError("the data set is empty; expected at least one row")
+    for leaf in jax.tree.leaves(data):
+        rows = np.argwhere(~np.isfinite(leaf))
+        if len(rows):
+            raise ValueError(f"the data has a non-finite number at index {tuple(map(int, rows[0]))}; expected none")
+
+
+def fit(
+    key,
+    model,
+    data,
+    loss: Callable,
+    num_steps: int = 1000,
+    batch_size: int = 256,
+    learning_rate=5e-3,
+    optimizer: optax.GradientTransformation = ADAM,
+    progress: bool = False,
+):
+    """Train a model on data: returns (model, losses), losses of shape (num_steps,).
+
+    data: anything with len() that gives rows (B, D) when indexed, such as an array (n, D) or `Embedded`.
+    loss: a function (model, key, x) -> scalar, such as `FlowLoss`.
+    learning_rate: a peak, scheduled by `warmup_cosine`, or an array (num_steps,) with the rate of every step.
+    Many models at once: give S keys and S models stacked leaf by leaf (data, loss and learning rate likewise); losses are (S, num_steps).
+    Interrupted by the keyboard, it returns what it has.  Zero steps return the model as it was.
+    Raises ValueError on bad arguments and Diverged on a non-finite loss.  Chapter 5.
+    """
+    _check(key, model, data, num_steps, batch_size)
+    data, loss = jax.tree.map(jnp.asarray, (data, loss))
+    rates = jnp.asarray(learning_rate, float)
+    if rates.ndim == key.ndim:
+        rates = warmup_cosine(rates, num_steps)
+    if rates.shape != key.shape + (num_steps,):
+        raise ValueError(f"learning_rate has shape {rates.shape}; expected {key.shape} or {key.shape + (num_steps,)}")
+    # Chunks of one length make one trace.  The last is filled up with steps of rate zero, which change nothing.
+    chunks = max(1, -(-num_steps // CHUNK))
+    length = -(-num_steps // chunks)
+    padding = [(0, 0)] * key.ndim + [(0, chunks * length - num_steps)]
+    rates = jnp.pad(rates, padding)
+    split = lambda k: jax.random.split(k, chunks * length)
+    keys = split(key) if key.ndim == 0 else jax.vmap(split)(key)
+
+    init = lambda m: optimizer.init(eqx.filter(m, eqx.is_inexact_array))
+    opt_state = init(model) if key.ndim == 0 else eqx.filter_vmap(init)(model)
+    losses = np.zeros(key.shape + (0,), np.float32)
+    bar = tqdm(total=num_steps, disable=not progress, desc="training")
+    try:
+        for start in range(0, num_steps, max(1, length)):
+            part = np.s_[..., start : start + length]
+            new, opt_state, values = run_chunk(model, opt_state, keys[part], rates[part], data, loss, batch_size, optimizer)
+            values = np.asarray(values)[..., : num_steps - start]
+            bad = np.argwhere(~np.isfinite(values))
+            if len(bad):
+                step = start + int(bad[:, -1].min())
+                raise Diverged(step, float(values[tuple(bad[bad[:, -1].argmin()])]), model, losses)
+            model, losses = new, np.concatenate([losses, values], -1)
+            bar.update(values.shape[-1])
+    except KeyboardInterrupt:
+        print(f"interrupted after {losses.shape[-1]} of {num_steps} steps; returning the model as it stands")
+    finally:
+        bar.close()
+    return model, losses
