@@ -1,0 +1,14 @@
+"""The library of the book, in the order of its chapters."""
+
+from jitlib import experiment, metrics, oracle, plot, train
+from jitlib.data import Embedded, moons, orthonormal, swiss_roll
+from jitlib.experiment import Run, Setting, sweep
+from jitlib.loss import FlowLoss
+from jitlib.metrics import rms, sliced_wasserstein, wasserstein
+from jitlib.model import MLP
+from jitlib.oracle import Gaussian, IdealPredictor
+from jitlib.path import interpolate
+from jitlib.sample import euler_step, heun_step, integrate, sample, velocity
+from jitlib.target import EPS, TARGETS, V, X, Target, convert, determinant, recover
+from jitlib.times import clipped_uniform, logit_normal, stratified, time_grid, uniform
+from jitlib.train import Diverged, fit, update, warmup_cosine

@@ -81,6 +81,7 @@ def sample(
     *,
     num_steps: int = 50,
     step: Callable = heun_step,
+    last_step: Callable | None = None,
     start: float | None = None,
     stop: float = 1.0,
     floor: float = 0.0,
@@ -90,7 +91,8 @@ def sample(
 
     A prediction whose determinant vanishes at an end gives 0/0 there, so the ends are part of the method:
       * sampling starts at `start`, by default `start_of(prediction)`, from z = (1 - start) eps;
-      * where the velocity at `stop` is 0/0 (x at t = 1) the last step is Euler's, which lands on the predicted x.
+      * where the velocity at `stop` is 0/0 (x at t = 1) the last step is Euler's, which lands on the predicted x,
+        unless `last_step` says otherwise.
     Returns the end points, shape (num_samples, D); with `save_every` also the trajectory, shape (K, num_samples, D).
     Raises ValueError on num_samples < 1 or an impossible grid.  Derived in chapter 6.
     """
@@ -98,7 +100,8 @@ def sample(
         raise ValueError(f"num_samples is {num_samples}; expected at least 1")
     start = start_of(prediction) if start is None else start
     grid = time_grid(num_steps, start, stop)
-    last_step = euler_step if floor == 0 and determinant(prediction, stop) == 0 else step
+    if last_step is None:
+        last_step = euler_step if floor == 0 and determinant(prediction, stop) == 0 else step
     z = row(start)[1] * jax.random.normal(key, (num_samples, dim))
     prediction = jax.tree.map(jnp.asarray, prediction)  # data, not code: one compilation for every target
     return _solve(model, z, grid, prediction, jnp.asarray(floor), step, last_step, save_every)

@@ -1,0 +1,137 @@
+"""The experiment: settings in, error bars out (chapter 7).  The only module that knows all the others."""
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+
+import equinox as eqx
+import jax
+import numpy as np
+from jax import numpy as jnp
+
+from jitlib import data as data_
+from jitlib.loss import FlowLoss
+from jitlib.metrics import rms, sliced_wasserstein
+from jitlib.model import MLP
+from jitlib.sample import heun_step, sample
+from jitlib.target import named
+from jitlib.times import uniform
+from jitlib.train import fit, warmup_cosine
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """One training run, complete but for its seed.  `prediction` and `loss` are names in TARGETS."""
+
+    dim: int
+    prediction: str = "x"
+    loss: str = "v"
+    width: int = 256
+    depth: int = 5
+    num_steps: int = 1000
+    batch_size: int = 256
+    learning_rate: float = 5e-3
+    constant_rate: bool = False
+    times: Callable = uniform
+    floor: float = 0.05
+    data: Callable = data_.swiss_roll
+    num_points: int = 10_000
+    solver: Callable = heun_step
+    solver_steps: int = 50
+    start: float | None = None
+    stop: float = 1.0
+
+    def flow_loss(self) -> FlowLoss:
+        """The loss of this setting; raises ValueError on an unknown target name."""
+        return FlowLoss(named(self.prediction), named(self.loss), self.times, self.floor)
+
+    def rates(self):
+        """The learning rate of every step, shape (num_steps,)."""
+        if self.constant_rate:
+            return jnp.full(self.num_steps, self.learning_rate)
+        return warmup_cosine(self.learning_rate, self.num_steps)
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What one training run gave: its loss history, model, samples in the plane (n, 2), and their two errors."""
+
+    setting: Setting
+    seed: int
+    model: MLP
+    losses: np.ndarray
+    cloud: np.ndarray
+    in_plane: float  # sliced Wasserstein-2 distance to fresh data
+    off_plane: float  # root-mean-square length off the plane
+
+
+@dataclasses.dataclass(frozen=True)
+class Keys:
+    """One key for each purpose, split once.  A seed gives every prediction the same data, plane, weights and noise."""
+
+    data: jax.Array
+    basis: jax.Array
+    model: jax.Array
+    train: jax.Array
+    sample: jax.Array
+    fresh: jax.Array
+
+    @classmethod
+    def of(cls, seed: int) -> "Keys":
+        return cls(*jax.random.split(jax.random.key(seed), 6))
+
+
+def embedded(setting: Setting, keys: Keys) -> data_.Embedded:
+    """The training data of a setting: its points on a random plane in `dim` dimensions."""
+    points = setting.data(keys.data, setting.num_points)
+    return data_.Embedded(points, data_.orthonormal(keys.basis, setting.dim, points.shape[-1]))
+
+
+def _stack(trees):
+    return jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *trees)
+
+
+def _train(settings: Sequence[Setting], keys: Sequence[Keys], progress: bool):
+    one = settings[0]
+    sets = [embedded(s, k) for s, k in zip(settings, keys)]
+    build = lambda key: MLP(key, one.dim, one.width, one.depth)
+    models = eqx.filter_vmap(build)(jnp.stack([k.model for k in keys]))
+    losses, rates = _stack([s.flow_loss() for s in settings]), jnp.stack([s.rates() for s in settings])
+    train_keys = jnp.stack([k.train for k in keys])
+    models, history = fit(train_keys, models, _stack(sets), losses, one.num_steps, one.batch_size, rates, progress=progress)
+    arrays, rest = eqx.partition(models, eqx.is_array)
+    return sets, [eqx.combine(jax.tree.map(lambda a: a[i], arrays), rest) for i in range(len(sets))], history
+
+
+def _measure(setting: Setting, seed: int, keys: Keys, data, model, losses) -> Run:
+    grid = {"num_steps": setting.solver_steps, "step": setting.solver, "start": setting.start, "stop": setting.stop}
+    z = sample(keys.sample, model, named(setting.prediction), setting.num_points, setting.dim, **grid)
+    cloud, fresh = data.project(z), setting.data(keys.fresh, setting.num_points)
+    return Run(setting, seed, model, losses, np.asarray(cloud), sliced_wasserstein(cloud, fresh), rms(data.off_plane(z)))
+
+
+def shape_of(setting: Setting) -> Setting:
+    """The setting without what is data to a compiled function: runs that agree in it train in one compiled call."""
+    return dataclasses.replace(setting, prediction="x", loss="v", learning_rate=1.0, constant_rate=False, floor=0.0)
+
+
+def sweep(settings: Iterable[Setting], seeds: Sequence[int] = (0, 1, 2), progress: bool = False) -> list[Run]:
+    """Train and measure every setting with every seed, those of one shape in one compiled call.
+
+    Returns a Run for each pair, settings in the order given and seeds within.  Raises ValueError on an unknown target name.
+    """
+    pairs = [(setting, seed) for setting in settings for seed in seeds]
+    runs = {}
+    for _, group in itertools.groupby(sorted(pairs, key=lambda p: repr(shape_of(p[0]))), key=lambda p: shape_of(p[0])):
+        group = list(group)
+        keys = [Keys.of(seed) for _, seed in group]
+        sets, models, history = _train([s for s, _ in group], keys, progress)
+        for pair, *rest in zip(group, keys, sets, models, history):
+            runs[pair] = _measure(*pair, *rest)
+    return [runs[pair] for pair in pairs]
+
+
+def floor_of(setting: Setting, seed: int) -> float:
+    """The noise floor of `in_plane`: the distance between two independent draws of the data, `num_points` each."""
+    keys = Keys.of(seed)
+    return sliced_wasserstein(setting.data(keys.data, setting.num_points), setting.data(keys.fresh, setting.num_points))
