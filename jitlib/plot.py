@@ -25,11 +25,11 @@ def style() -> None:
     plt.rcParams.update(RC)
     try:
         from IPython import get_ipython
+        from matplotlib_inline.backend_inline import set_matplotlib_formats
     except ImportError:
         return
     if get_ipython() is not None:
-        get_ipython().run_line_magic("config", "InlineBackend.figure_formats = {'retina'}")
-        get_ipython().run_line_magic("config", "InlineBackend.print_figure_kwargs = {'bbox_inches': None}")
+        set_matplotlib_formats("retina", bbox_inches=None)
 
 
 def panels(rows: int, columns: int, height: float = 1.9, width: float = 7.0):
@@ -37,14 +37,14 @@ def panels(rows: int, columns: int, height: float = 1.9, width: float = 7.0):
     return plt.subplots(rows, columns, figsize=(width, height * rows), squeeze=False)
 
 
-def cloud(ax, points, name: str = "data", frame: tuple[float, float] = FRAME, color: str | None = None) -> int:
-    """Scatter points (n, 2) in a square window, write how many lie outside it, and return that number."""
+def cloud(ax, points, name: str = "data", frame: tuple[float, float] = FRAME, color: str | None = None, count: bool = True) -> int:
+    """Scatter points (n, 2) in a square window, write there how many lie outside it (unless `count` is false), return that number."""
     points = np.asarray(points)
     outside = int(np.sum(~np.all((points >= frame[0]) & (points <= frame[1]), axis=-1)))
     ax.scatter(*points.T, s=1.2, alpha=0.35, linewidths=0, color=color or COLORS[name], rasterized=True)
     ax.set(xlim=frame, ylim=frame, aspect="equal", xticks=[], yticks=[])
     ax.spines[:].set(visible=True, color="#BBBBBB")
-    if outside:
+    if outside and count:
         note = f"{100 * outside / len(points):.0f} % outside" if 200 * outside >= len(points) else f"{outside} outside"
         box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.0}
         ax.text(0.97, 0.03, note, transform=ax.transAxes, ha="right", va="bottom", fontsize=9, bbox=box)

@@ -1,0 +1,48 @@
+# Two commands matter: `make book` and `make test`.  `make` alone lists them all.
+SHELL := /bin/bash
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	"$$p" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { echo $$p; break; }; done)
+PY := .venv/bin/python
+# The environment is current when the stamp holds the hash of what it was made from.
+WANT = $(shell cat requirements.txt jitlib/pyproject.toml | cksum)
+HAVE = $(shell cat .venv/stamp 2>/dev/null)
+
+.PHONY: help env book test execute serve lock clean
+.DEFAULT_GOAL := help
+
+help:  ## list the commands
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1|/' | awk -F'|' '{printf "%-15s %s\n", $$1, $$2}'
+
+env:  ## make .venv from requirements.txt, when it is missing or older than the pins
+	@if [ "$(WANT)" != "$(HAVE)" ]; then \
+	  [ -n "$(PYTHON)" ] || { echo "No Python 3.11, 3.12 or 3.13 was found; install one, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3.12"; exit 1; }; \
+	  $(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 14) else f"this is Python {v[0]}.{v[1]}; the book needs 3.11, 3.12 or 3.13")' || exit 1; \
+	  echo "Making .venv (about a minute, 1.2 GB) ..."; rm -rf .venv; \
+	  $(PYTHON) -m venv .venv || { echo "Python's venv module is missing; on Debian: apt-get install python3-venv"; rm -rf .venv; exit 1; }; \
+	  $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt || exit 1; \
+	  $(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e jitlib || exit 1; \
+	  echo "$(WANT)" > .venv/stamp; \
+	fi
+
+book: env  ## run the chapters whose inputs changed and build the site in _build/html
+	@$(PY) book/execute.py
+	@.venv/bin/jupyter-book build . -W -n --keep-going -q
+	@echo "Built. Open file://$(CURDIR)/_build/html/index.html or run: make serve"
+
+test: env  ## unit tests, every chapter run again and compared, the site in a real browser
+	@$(PY) -m pytest -q tests
+	@$(PY) -m pytest -q --nbval --nbval-cell-timeout=900 --durations=10 book
+
+execute: env  ## run chapters again, stale or not: make execute CHAPTER=05
+	@$(PY) book/execute.py --force $(CHAPTER)
+
+serve: env  ## show the built site on http://127.0.0.1:8000
+	@$(PY) -m http.server --bind 127.0.0.1 --directory _build/html 8000
+
+lock: env  ## resolve jitlib/pyproject.toml into requirements.txt anew
+	@$(PY) -m venv _build/lock && _build/lock/bin/python -m pip install --quiet uv
+	@_build/lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  --extra book jitlib/pyproject.toml -o requirements.txt
+
+clean:  ## remove the site and the environment
+	rm -rf _build .venv

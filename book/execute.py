@@ -1,0 +1,165 @@
+"""Run the chapters whose inputs changed, from their Markdown, and store the outputs in the notebooks beside them.
+
+    python book/execute.py             every stale chapter
+    python book/execute.py 05          chapter 5, if it is stale
+    python book/execute.py --force 05  chapter 5, stale or not
+    python book/execute.py --check     only list the stale chapters; exit status 1 if there are any
+
+A notebook carries a hash of what made it (its .md, jitlib and requirements.txt), so staleness is a matter of
+contents: file times, which a clone or a checkout sets anew, play no part.
+"""
+import argparse
+import hashlib
+import os
+import sys
+import time
+from pathlib import Path
+
+import jupytext
+import nbformat
+from ipykernel.kernelspec import RESOURCES, get_kernel_dict
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+from compare import without_bars
+
+BOOK = Path(__file__).resolve().parent
+CELL_TIMEOUT = 900              # seconds; the longest chapter is allowed 300 in all
+
+
+class ChapterFailed(Exception):
+    """A chapter could not be run to its end; the message names the cell."""
+
+
+class ThisPython(KernelSpecManager):
+    """The kernel is the Python that runs this script, whatever kernels the machine has registered."""
+
+    def get_kernel_spec(self, kernel_name):
+        return KernelSpec(resource_dir=RESOURCES, **get_kernel_dict())
+
+
+def chapters(book=BOOK):
+    """Every chapter's .md, in order."""
+    return sorted(book.glob("[0-9][0-9]_*.md"))
+
+
+def inputs_hash(md):
+    """sha256 over names and contents of everything a chapter's outputs depend on."""
+    root = md.resolve().parent.parent
+    library = sorted(root.glob("jitlib/*.py"), key=lambda path: path.name)
+    digest = hashlib.sha256()
+    for path in [md.resolve(), *library, root / "jitlib" / "pyproject.toml", root / "requirements.txt"]:
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(root).as_posix()}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()
+
+
+def is_stale(md):
+    """Whether the notebook beside `md` is missing, unreadable or made from other inputs."""
+    try:
+        notebook = nbformat.read(md.with_suffix(".ipynb"), as_version=4)
+    except (FileNotFoundError, nbformat.reader.NotJSONError):
+        return True
+    return notebook.metadata.get("jit_book", {}).get("inputs") != inputs_hash(md)
+
+
+def run(md, progress=lambda text: None):
+    """Execute one chapter and return the notebook; `progress` is told before each cell."""
+    hashed = inputs_hash(md)                                  # before the run: an edit made meanwhile leaves it stale
+    notebook = jupytext.read(md)
+    for number, cell in enumerate(notebook.cells, start=1):
+        cell["id"] = f"cell-{number:03d}"                     # stable ids: small diffs
+    count, now = len(notebook.cells), {"number": 0, "source": ""}
+
+    def started(cell, cell_index):
+        now.update(number=cell_index + 1, source=(cell.source.strip().splitlines() or [""])[0])
+        progress(f"{md.stem}: cell {now['number']}/{count}")
+
+    manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=ThisPython())
+    client = NotebookClient(notebook, km=manager, timeout=CELL_TIMEOUT, record_timing=False, coalesce_streams=True,
+                            resources={"metadata": {"path": str(md.parent)}}, on_cell_start=started)
+    try:
+        client.execute()
+    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+        if isinstance(error, CellExecutionError):
+            why = f"{error.ename}: {error.evalue}"
+        else:
+            why = "the kernel died" if isinstance(error, DeadKernelError) else f"no end within {CELL_TIMEOUT} s"
+        raise ChapterFailed(f"{md.stem}, cell {now['number']} of {count} ({now['source']}): {why}") from None
+
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [nbformat.from_dict(out) for out in without_bars(cell.outputs)]
+    notebook.metadata["language_info"].pop("version", None)   # 3.11.7 and 3.11.8 store the same file
+    notebook.metadata["jupytext"].pop("text_representation", None)
+    notebook.metadata["jit_book"] = {"inputs": hashed}
+    nbformat.validate(notebook)
+    return notebook
+
+
+def write(notebook, path):
+    """Replace `path` in one step: whoever reads it sees the old notebook or the new one, never a part."""
+    temporary = path.with_suffix(".ipynb.tmp")
+    try:
+        with open(temporary, "w", encoding="utf8", newline="\n") as file:
+            file.write(nbformat.writes(notebook) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def select(numbers, every):
+    """The chapters of the given numbers ('5' or '05'), all of them if none is given."""
+    by_number = {int(md.name[:2]): md for md in every}
+    wrong = [n for n in numbers if not n.isdecimal() or int(n) not in by_number]
+    if wrong:
+        there = ", ".join(f"{n:02d}" for n in by_number) or "none"
+        raise SystemExit(f"no chapter {', '.join(wrong)}; there are: {there}")
+    return [by_number[n] for n in sorted({int(n) for n in numbers})] if numbers else every
+
+
+def show(text):
+    """On a terminal one line that is written over; elsewhere a line each."""
+    print(f"\r\x1b[K{text}" if sys.stdout.isatty() else text, end="" if sys.stdout.isatty() else "\n", flush=True)
+
+
+def main(argv=None, book=BOOK):
+    parser = argparse.ArgumentParser(description="Run the chapters whose inputs changed and store their outputs.")
+    parser.add_argument("chapters", nargs="*", metavar="NN", help="chapter numbers; all chapters if none is given")
+    parser.add_argument("--force", action="store_true", help="run them even if nothing changed")
+    parser.add_argument("--check", action="store_true", help="only list the stale chapters; status 1 if there are any")
+    options = parser.parse_args(argv)
+    chosen = select(options.chapters, chapters(book))
+    todo = [md for md in chosen if options.force or is_stale(md)]
+    if options.check:
+        for md in todo:
+            print(f"stale: {md.stem}")
+        return 1 if todo else 0
+
+    seconds = {}
+    try:
+        for md in todo:
+            start = time.perf_counter()
+            write(run(md, show), md.with_suffix(".ipynb"))
+            seconds[md.stem] = time.perf_counter() - start
+            show("")
+    except ChapterFailed as failure:
+        show("")
+        print(f"failed: {failure}\nits notebook was left as it was", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        show("")
+        print(f"interrupted in {md.stem}; its notebook was left as it was", file=sys.stderr)
+        return 130
+    for stem, took in seconds.items():
+        print(f"{took:7.1f} s  {stem}")
+    print(f"{len(seconds)} of {len(chosen)} chapters run, the others were up to date")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
