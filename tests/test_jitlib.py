@@ -1,0 +1,245 @@
+"""The library against closed forms: conversions, losses, samplers, trainer, data and metrics."""
+import itertools
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jitlib
+from jitlib import EPS, MLP, TARGETS, V, X, Embedded, FlowLoss, Gaussian, IdealPredictor
+from jitlib import convert, determinant, euler_step, fit, heun_step, integrate, interpolate, orthonormal, recover
+from jitlib import rms, sample, sliced_wasserstein, swiss_roll, time_grid, velocity, wasserstein
+
+PAIRS = list(itertools.product(TARGETS, repeat=2))
+KEYS = jax.random.split(jax.random.key(0), 8)
+
+
+def draws(n=500, dim=3, low=0.05, high=0.95):
+    x, eps = jax.random.normal(KEYS[0], (n, dim)), jax.random.normal(KEYS[1], (n, dim))
+    return x, eps, jax.random.uniform(KEYS[2], (n,), minval=low, maxval=high)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return Embedded(swiss_roll(KEYS[3], 500), orthonormal(KEYS[4], 8))
+
+
+@pytest.mark.parametrize("p, q", PAIRS)
+def test_every_target_converts_to_every_other(p, q):
+    x, eps, t = draws()
+    y = convert(TARGETS[p].of(x, eps), interpolate(x, eps, t), t, TARGETS[p], TARGETS[q])
+    np.testing.assert_allclose(y, TARGETS[q].of(x, eps), atol=1e-4)
+
+
+@pytest.mark.parametrize("p", TARGETS)
+def test_recovered_pair_reproduces_point_and_prediction(p):
+    """z = t x + (1 - t) eps and y = a x + b eps hold for any output, not only a true one."""
+    z, y, t = draws()
+    x, eps = recover(y, z, t, TARGETS[p])
+    np.testing.assert_allclose(interpolate(x, eps, t), z, atol=2e-4)
+    np.testing.assert_allclose(TARGETS[p].of(x, eps), y, atol=2e-4)
+
+
+def test_floor_keeps_the_sign_of_the_determinant():
+    assert determinant(X, 1.0, 0.05) == np.float32(-0.05) and determinant(EPS, 0.0, 0.05) == np.float32(0.05)
+    assert determinant(V, 0.3, 0.05) == -1 and np.isclose(determinant(X, 0.5, 0.05), -0.5)
+
+
+@pytest.mark.parametrize("p, l", PAIRS)
+def test_weight_equals_the_loss_taken_the_long_way(p, l):
+    x, eps, t = draws()
+    z, y = interpolate(x, eps, t), TARGETS[p].of(x, eps) + 0.3
+    long_way = jnp.mean((convert(y, z, t, TARGETS[p], TARGETS[l]) - TARGETS[l].of(x, eps)) ** 2, -1)
+    np.testing.assert_allclose(FlowLoss(TARGETS[p], TARGETS[l], floor=0.0).weight(t) * 0.09, long_way, rtol=5e-3)
+
+
+def test_weights_of_the_v_loss():
+    t = np.array([0.2, 0.5, 0.9])
+    for target, weight in [(X, 1 / (1 - t) ** 2), (EPS, 1 / t**2), (V, 1 + 0 * t)]:
+        np.testing.assert_allclose(FlowLoss(target).weight(t), weight, rtol=1e-5)
+    assert np.isclose(FlowLoss(X).weight(1.0), 400, rtol=1e-5)
+
+
+def test_a_perfect_prediction_has_loss_zero_at_both_ends():
+    x, eps, _ = draws(1)
+    for target in TARGETS.values():
+        for t in (0.0, 0.01, 0.5, 1.0):
+            assert FlowLoss(target).at(lambda z, t: target.of(x[0], eps[0]), x[0], eps[0], t) == 0
+
+
+@pytest.mark.parametrize("p", TARGETS)
+def test_gaussian_predictor_attains_its_minimum_loss_and_a_perturbation_raises_it(p):
+    g = Gaussian(jnp.array([0.5, -0.2, 0.1]), jnp.array([1.5, 0.4, 0.0]), orthonormal(KEYS[5], 3, 3))
+    n, t, target = 100_000, 0.3, TARGETS[p]
+    noise = jax.random.normal(KEYS[6], (2, n, 3))
+    x = g.mean + (noise[0] * jnp.sqrt(g.variances)) @ g.axes.T
+    y_hat = jax.vmap(g.predict(target), in_axes=(0, None))(interpolate(x, noise[1], t), t)
+    error = jnp.mean((y_hat - target.of(x, noise[1])) ** 2, -1)
+    assert abs(error.mean() - g.minimum_loss(target, t)) < 4 * error.std() / n**0.5
+    worse = jnp.mean((y_hat + 0.1 - target.of(x, noise[1])) ** 2, -1)
+    assert abs(worse.mean() - error.mean() - 0.01) < 4 * (worse - error).std() / n**0.5
+
+
+def test_ideal_predictor_ignores_what_lies_off_the_plane(data):
+    ideal, z = IdealPredictor(data.points, data.basis), jax.random.normal(KEYS[5], (8,))
+    inside = IdealPredictor(data.points)(data.project(z), 0.7)
+    np.testing.assert_allclose(ideal(z, 0.7), data.lift(inside), atol=1e-5)
+
+
+@pytest.mark.parametrize("step, order", [(euler_step, 1), (heun_step, 2)])
+def test_order_of_the_solver_on_the_exact_flow(step, order):
+    g = Gaussian(jnp.array([0.5, -0.3]), jnp.array([1.5, 0.3]), jnp.eye(2))
+    z = jax.random.normal(KEYS[5], (100, 2))
+    exact = jax.vmap(lambda z: g.flow(z, 0.0, 1.0))(z)
+    errors = []
+    for n in (16, 32, 64):
+        end = jax.vmap(lambda z: integrate(velocity(g.predict(V), V), z, time_grid(n), step))(z)
+        errors.append(rms(end - exact))
+    assert abs(np.log2(errors[0] / errors[2]) / 2 - order) < 0.15
+
+
+@pytest.mark.parametrize("n, step", [(1, euler_step), (3, heun_step), (50, heun_step)])
+def test_point_mass_is_hit_exactly(n, step):
+    c = jnp.array([0.3, -1.2, 2.0])
+    z = sample(KEYS[0], lambda z, t: c, X, 10, 3, num_steps=n, step=step)
+    np.testing.assert_allclose(z, jnp.broadcast_to(c, z.shape), atol=1e-5)
+
+
+@pytest.mark.parametrize("step", [euler_step, heun_step])
+def test_noise_off_the_plane_shrinks_like_one_minus_t(step):
+    z = integrate(velocity(lambda z, t: jnp.zeros_like(z), X), jnp.ones(4), time_grid(7, 0.0, 0.9), step)
+    np.testing.assert_allclose(z, 0.1, rtol=1e-5)
+
+
+def test_trajectory_holds_every_kth_state_and_eps_starts_late():
+    end, states = sample(KEYS[0], lambda z, t: z, EPS, 5, 2, num_steps=6, save_every=2)
+    assert states.shape == (4, 5, 2) and (states[-1] == end).all()
+    noise = sample(KEYS[0], lambda z, t: z * 0, V, 5, 2, num_steps=1)
+    np.testing.assert_allclose(states[0], 0.95 * noise, rtol=1e-5)
+
+
+def test_time_grid_has_one_time_more_than_steps():
+    np.testing.assert_allclose(time_grid(4), [0, 0.25, 0.5, 0.75, 1])
+
+
+def test_scan_equals_the_plain_loop(data):
+    loss, steps = FlowLoss(X), 20
+    model, opt_state, losses = MLP(KEYS[5], 8, 16, 3), None, []
+    fitted, history = fit(KEYS[6], model, data, loss, steps, 32)
+    opt_state = jitlib.train.ADAM.init(eqx.filter(model, eqx.is_inexact_array))
+    for key, rate in zip(jax.random.split(KEYS[6], steps), jitlib.warmup_cosine(5e-3, steps)):
+        model, opt_state, value = jitlib.update(model, opt_state, key, rate, data, loss, 32)
+        losses.append(value)
+    np.testing.assert_allclose(history, losses, rtol=1e-5)
+    for a, b in zip(jax.tree.leaves(eqx.filter(fitted, eqx.is_array)), jax.tree.leaves(eqx.filter(model, eqx.is_array))):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_one_trace_serves_seeds_planes_and_predictions():
+    traces = []
+
+    def times(key, shape=()):
+        traces.append(shape)
+        return jitlib.uniform(key, shape)
+
+    for seed, target in enumerate([X, EPS, V]):
+        keys = jax.random.split(jax.random.key(seed), 4)
+        data = Embedded(swiss_roll(keys[0], 100), orthonormal(keys[1], 6))
+        fit(keys[2], MLP(keys[3], 6, 8, 2), data, FlowLoss(target, times=times), 250, 4, learning_rate=1e-3 * (seed + 1))
+    assert len(traces) == 1
+
+
+def test_stacked_models_train_like_single_ones(data):
+    keys = jax.random.split(KEYS[7], 2)
+    models = eqx.filter_vmap(lambda k: MLP(k, 8, 16, 3))(keys)
+    stack = lambda tree: jax.tree.map(lambda a: jnp.stack([jnp.asarray(a)] * 2), tree)
+    _, both = fit(keys, models, stack(data), stack(FlowLoss(V)), 20, 16, jnp.full(2, 1e-3))
+    for i in range(2):
+        _, one = fit(keys[i], MLP(keys[i], 8, 16, 3), data, FlowLoss(V), 20, 16, 1e-3)
+        np.testing.assert_allclose(both[i], one, rtol=1e-5)
+
+
+def test_training_stops_at_a_non_finite_loss_and_names_the_step(data):
+    class Infinite(eqx.Module):
+        def __call__(self, model, key, x):
+            return jnp.mean(jax.vmap(model, (0, None))(x, jnp.asarray(0.5))) * jnp.inf
+
+    loss = Infinite()
+    with pytest.raises(jitlib.Diverged, match="at step 0; expected a finite") as caught:
+        fit(KEYS[0], MLP(KEYS[1], 8, 8, 2), data, loss, 10, 4)
+    assert caught.value.step == 0
+
+
+def test_interruption_returns_what_there_is(data, monkeypatch):
+    real, calls = jitlib.train.run_chunk, []
+
+    def interrupted(*args):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(*args)
+
+    monkeypatch.setattr(jitlib.train, "run_chunk", interrupted)
+    _, losses = fit(KEYS[0], MLP(KEYS[1], 8, 8, 2), data, FlowLoss(X), 400, 4)
+    assert losses.shape == (200,)
+
+
+def test_zero_steps_return_the_model(data):
+    model = MLP(KEYS[1], 8, 8, 2)
+    same, losses = fit(KEYS[0], model, data, FlowLoss(X), 0, 4)
+    assert same is model and losses.shape == (0,)
+
+
+@pytest.mark.parametrize("dim", [2, 3, 512])
+def test_basis_is_orthonormal_and_lifting_loses_nothing(dim):
+    data = Embedded(swiss_roll(KEYS[0], 50), orthonormal(KEYS[1], dim))
+    np.testing.assert_allclose(data.basis.T @ data.basis, np.eye(2), atol=2e-6)
+    np.testing.assert_allclose(data.project(data[:]), data.points, atol=1e-5)
+    assert rms(data.off_plane(data[:])) < 1e-5
+
+
+def test_metrics_on_known_clouds():
+    a = swiss_roll(KEYS[0], 300)
+    shift = jnp.array([0.3, -0.4])
+    assert sliced_wasserstein(a, a) == 0 and wasserstein(a, a) < 1e-3
+    assert np.isclose(sliced_wasserstein(a, a + shift), 0.5 / 2**0.5, atol=1e-5)
+    assert np.isclose(wasserstein(a, a[::-1] + shift), 0.5, atol=1e-5)
+    assert np.isclose(rms(jnp.array([[3.0, 4.0], [0.0, 0.0]])), 12.5**0.5)
+
+
+def test_sweep_pairs_seeds_across_predictions():
+    small = {"num_steps": 3, "num_points": 50, "solver_steps": 2, "width": 8, "depth": 2, "batch_size": 4}
+    settings = [jitlib.Setting(4, p, **small) for p in TARGETS]
+    runs = jitlib.sweep(settings, seeds=(0, 1))
+    assert [(r.setting.prediction, r.seed) for r in runs] == [(p, s) for p in TARGETS for s in (0, 1)]
+    (alone,) = jitlib.sweep(settings[2:], seeds=(1,))
+    np.testing.assert_allclose(alone.losses, runs[5].losses, rtol=1e-5)
+
+
+BAD = {
+    "t of the wrong shape": (lambda: interpolate(jnp.ones((4, 3)), jnp.ones((4, 3)), jnp.ones((4, 1))), r"t has shape \(4, 1\)"),
+    "x and eps differ": (lambda: interpolate(jnp.ones(3), jnp.ones(2), 0.5), r"\(3,\) and eps has shape \(2,\)"),
+    "unknown target": (lambda: jitlib.Setting(2, "y").flow_loss(), "unknown target 'y'; expected one of x, eps, v"),
+    "wrong dimension": (lambda: MLP(KEYS[0], 3)(jnp.ones(5), 0.5), r"\(5,\); this model expects \(3,\)"),
+    "D < d": (lambda: orthonormal(KEYS[0], 1), "d=2 orthonormal directions in D=1"),
+    "no steps": (lambda: time_grid(0), "num_steps is 0; expected at least 1"),
+    "backwards grid": (lambda: time_grid(3, 0.9, 0.1), "start is 0.9 and stop is 0.1"),
+    "no samples": (lambda: sample(KEYS[0], lambda z, t: z, V, 0, 2), "num_samples is 0"),
+    "integer key": (lambda: fit(0, MLP(KEYS[0], 2), jnp.ones((3, 2)), FlowLoss(X), 1), r"key is 0; expected a typed key"),
+    "empty data": (lambda: fit(KEYS[0], MLP(KEYS[0], 2), jnp.ones((0, 2)), FlowLoss(X), 1), "data set is empty"),
+    "bad batch": (lambda: fit(KEYS[0], MLP(KEYS[0], 2), jnp.ones((3, 2)), FlowLoss(X), 1, 0), "batch_size 0"),
+    "NaN in data": (lambda: fit(KEYS[0], MLP(KEYS[0], 2), jnp.ones((3, 2)).at[1, 0].set(jnp.nan), FlowLoss(X), 1), r"index \(1, 0\)"),
+    "rates of the wrong length": (lambda: fit(KEYS[0], MLP(KEYS[0], 2), jnp.ones((3, 2)), FlowLoss(X), 5, learning_rate=jnp.ones(4)), r"shape \(4,\)"),
+    "non-finite cloud": (lambda: rms(jnp.array([[jnp.inf, 0.0]])), "1 non-finite numbers of 2"),
+    "cloud not in the plane": (lambda: sliced_wasserstein(jnp.ones((3, 3)), jnp.ones((3, 2))), r"\(3, 3\) and \(3, 2\)"),
+    "bad std": (lambda: jitlib.logit_normal(0.0, 0.0), "std is 0.0; expected a positive number"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_gets_a_clear_error(name):
+    call, message = BAD[name]
+    with pytest.raises(ValueError, match=message):
+        call()
