@@ -1,0 +1,92 @@
+"""The chapters as files: pairs in step, run from top to bottom, portable text, clean outputs, one repository address."""
+import re
+import sys
+from pathlib import Path
+
+import jupytext
+import nbformat
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "book"))
+from execute import chapters, is_stale  # noqa: E402
+
+CHAPTERS = chapters()
+URL = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf8"))["repository"]["url"]
+RAW = re.compile(r"^\s*(?:```|:::)\{|\{(?:eq|ref|cite\w*|numref|doc)[\w:]*\}`|^\([\w:-]+\)=|\$\$ *\([\w:-]+\)", re.M)
+LEAK = re.compile(r"/(?:home|root|tmp|work|Users)/|\d+%\|.*\[|Warning:|Traceback|0x[0-9a-f]{8}")
+
+
+def notebook(md):
+    return nbformat.read(md.with_suffix(".ipynb"), as_version=4)
+
+
+def cells(nb):
+    return [(c.cell_type, c.source, dict(c.metadata)) for c in nb.cells]
+
+
+def raw_markup(text):
+    return RAW.findall(text)
+
+
+def leaks(outputs):
+    return LEAK.findall("".join(str(o.get("text", "")) + str({k: v for k, v in o.get("data", {}).items() if "image" not in k}) for o in outputs))
+
+
+@pytest.mark.parametrize("md", CHAPTERS, ids=lambda p: p.stem)
+def test_pair_is_in_step_and_fresh_and_run_in_order(md):
+    nb = notebook(md)
+    assert cells(jupytext.read(md)) == cells(nb)
+    assert not is_stale(md)
+    counts = [c.execution_count for c in nb.cells if c.cell_type == "code" and c.source.strip()]
+    assert counts == list(range(1, len(counts) + 1))
+
+
+@pytest.mark.parametrize("md", CHAPTERS, ids=lambda p: p.stem)
+def test_text_is_portable_and_has_its_parts(md):
+    nb = notebook(md)
+    text = "\n\n".join(c.source for c in nb.cells if c.cell_type == "markdown")
+    assert raw_markup(text) == []
+    for part in ("> **Verdict.**", "> **Takeaway.**", "## What this chapter does not show", "## Exercises", "## Further reading"):
+        assert text.count(part) == 1, part
+    assert text.count("<details><summary>Solution</summary>") == 3
+    code = [c for c in nb.cells if c.cell_type == "code"]
+    assert f"git+{URL}#subdirectory=jitlib" in code[0].source and "remove-cell" in code[0].metadata.tags
+    assert max(c.source.count("\n") for c in code) < 40
+
+
+@pytest.mark.parametrize("md", CHAPTERS, ids=lambda p: p.stem)
+def test_figures_have_alt_text_and_outputs_carry_nothing_of_the_machine(md):
+    for cell in notebook(md).cells:
+        outputs = cell.get("outputs", [])
+        assert leaks(outputs) == []
+        if any("image/png" in o.get("data", {}) for o in outputs):
+            assert cell.metadata["mystnb"]["image"]["alt"]
+
+
+def test_every_equation_reference_has_exactly_one_tag():
+    tags, references = [], set()
+    for md in CHAPTERS:
+        for cell in notebook(md).cells:
+            if cell.cell_type == "markdown":
+                tags += re.findall(r"\\tag\{(\d+\.\d+)\}", cell.source)
+                references |= set(re.findall(r"\((\d\.\d+)\)", re.sub(r"\$\$.*?\$\$|```.*?```", "", cell.source, flags=re.S)))
+    assert len(tags) == len(set(tags)) and references <= set(tags), references - set(tags)
+
+
+def test_references_and_citations_hold_together():
+    link = re.compile(r"https://(?:arxiv\.org|doi\.org)/[\w./-]*\w")
+    cited = {u for md in [*CHAPTERS, ROOT / "book/index.md"] for u in link.findall(md.read_text(encoding="utf8"))}
+    assert cited == set(link.findall((ROOT / "book/references.md").read_text(encoding="utf8")))
+
+
+def test_one_repository_address():
+    for path in [ROOT / "README.md", ROOT / "CITATION.cff", ROOT / "book/index.md", *CHAPTERS]:
+        assert URL in path.read_text(encoding="utf8"), path
+        assert {u for u in re.findall(r"https://github\.com/[\w-]+/jit[\w-]*", path.read_text(encoding="utf8"))} == {URL}
+
+
+def test_the_checks_can_fail():
+    assert raw_markup("```{note}\nx\n```") and raw_markup("see {eq}`a`") and not raw_markup("plain (2.1)")
+    assert leaks([{"text": "/home/me/x"}]) and leaks([{"text": "UserWarning: x"}]) and not leaks([{"text": "fine"}])
