@@ -29,9 +29,9 @@ book: env  ## run the chapters whose inputs changed and build the site in _build
 	@.venv/bin/jupyter-book build . -W -n --keep-going -q
 	@echo "Built. Open file://$(CURDIR)/_build/html/index.html or run: make serve"
 
-test: env  ## unit tests, every chapter run again and compared, the site in a real browser
-	@$(PY) -m pytest -q tests
-	@$(PY) -m pytest -q --nbval --nbval-cell-timeout=900 --durations=10 book
+test: env  ## unit tests, every chapter run again and compared
+	@$(PY) -m pytest -q -p no:cacheprovider tests
+	@$(PY) -m pytest -q -p no:cacheprovider --nbval --nbval-cell-timeout=900 --durations=10 book
 
 execute: env  ## run chapters again, stale or not: make execute CHAPTER=05
 	@$(PY) book/execute.py --force $(CHAPTER)
