@@ -14,7 +14,7 @@ class Cell(IPyNbCell):
 
     def compare_outputs(self, test, ref, skip_compare=None):
         found = differences(test, ref, self.cell.metadata.get("tags", ()))
-        self.comparison_traceback.extend(found)
+        self.comparison_traceback = list(found)
         if found:
             self.keep_pictures(test, ref)
         return not found
