@@ -7,7 +7,7 @@ PY := .venv/bin/python
 WANT = $(shell cat requirements.txt jitlib/pyproject.toml | cksum)
 HAVE = $(shell cat .venv/stamp 2>/dev/null)
 
-.PHONY: help env book test execute serve lock clean
+.PHONY: help env browser book test execute serve lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the commands
@@ -29,7 +29,11 @@ book: env  ## run the chapters whose inputs changed and build the site in _build
 	@.venv/bin/jupyter-book build . -W -n --keep-going -q
 	@echo "Built. Open file://$(CURDIR)/_build/html/index.html or run: make serve"
 
-test: env  ## unit tests, every chapter run again and compared
+browser: env
+	@command -v chromium google-chrome chromium-browser >/dev/null || $(PY) -m playwright install chromium-headless-shell || \
+	  { echo "No browser was found or could be fetched; install Chromium or Chrome, for example: apt-get install chromium"; exit 1; }
+
+test: browser  ## unit tests, the built pages in a browser, every chapter run again and compared
 	@$(PY) -m pytest -q -p no:cacheprovider tests
 	@$(PY) -m pytest -q -p no:cacheprovider --nbval --nbval-cell-timeout=900 --durations=10 book
 

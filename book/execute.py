@@ -5,8 +5,9 @@
     python book/execute.py --force 05  chapter 5, stale or not
     python book/execute.py --check     only list the stale chapters; exit status 1 if there are any
 
-A notebook carries a hash of what made it (its .md, jitlib and requirements.txt), so staleness is a matter of
-contents: file times, which a clone or a checkout sets anew, play no part.
+A notebook carries a hash of what made its outputs (the chapter's code cells, jitlib and requirements.txt), so staleness is
+a matter of contents: file times, which a clone or a checkout sets anew, play no part.  Where only the prose changed, the
+notebook takes the new prose and keeps its outputs.
 """
 import argparse
 import hashlib
@@ -45,32 +46,66 @@ def chapters(book=BOOK):
     return sorted(book.glob("[0-9][0-9]_*.md"))
 
 
+def source(md):
+    """The notebook of a chapter's .md, not run; cells get stable ids, for small diffs."""
+    notebook = jupytext.read(md)
+    for number, cell in enumerate(notebook.cells, start=1):
+        cell["id"] = f"cell-{number:03d}"
+    return notebook
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
 def inputs_hash(md):
-    """sha256 over names and contents of everything a chapter's outputs depend on."""
+    """sha256 of everything a chapter's outputs depend on: its code cells, the library and the pinned packages."""
     root = md.resolve().parent.parent
     library = sorted(root.glob("jitlib/*.py"), key=lambda path: path.name)
+    parts = {"code": "\0".join(cell.source for cell in code_cells(source(md))).encode()}
+    for path in [*library, root / "jitlib" / "pyproject.toml", root / "requirements.txt"]:
+        parts[path.relative_to(root).as_posix()] = path.read_bytes()
     digest = hashlib.sha256()
-    for path in [md.resolve(), *library, root / "jitlib" / "pyproject.toml", root / "requirements.txt"]:
-        content = path.read_bytes()
-        digest.update(f"{path.relative_to(root).as_posix()}\0{len(content)}\0".encode() + content)
+    for name, content in parts.items():
+        digest.update(f"{name}\0{len(content)}\0".encode() + content)
     return digest.hexdigest()
+
+
+def stored(md):
+    """The notebook beside `md`, or None where it is missing or unreadable."""
+    try:
+        return nbformat.read(md.with_suffix(".ipynb"), as_version=4)
+    except (FileNotFoundError, nbformat.reader.NotJSONError):
+        return None
 
 
 def is_stale(md):
     """Whether the notebook beside `md` is missing, unreadable or made from other inputs."""
-    try:
-        notebook = nbformat.read(md.with_suffix(".ipynb"), as_version=4)
-    except (FileNotFoundError, nbformat.reader.NotJSONError):
-        return True
-    return notebook.metadata.get("jit_book", {}).get("inputs") != inputs_hash(md)
+    notebook = stored(md)
+    return notebook is None or notebook.metadata.get("jit_book", {}).get("inputs") != inputs_hash(md)
+
+
+def in_step(md):
+    """Whether the notebook beside `md` has the same cells."""
+    content = lambda notebook: [(c.cell_type, c.source, dict(c.metadata)) for c in notebook.cells]
+    notebook = stored(md)
+    return notebook is not None and content(notebook) == content(source(md))
+
+
+def with_new_prose(md):
+    """The chapter's new text around the stored outputs; for a chapter that is not stale."""
+    old, notebook = stored(md), source(md)
+    for cell, run_before in zip(code_cells(notebook), code_cells(old), strict=True):
+        cell.outputs, cell.execution_count = run_before.outputs, run_before.execution_count
+    notebook.metadata = old.metadata
+    nbformat.validate(notebook)
+    return notebook
 
 
 def run(md, progress=lambda text: None):
     """Execute one chapter and return the notebook; `progress` is told before each cell."""
     hashed = inputs_hash(md)                                  # before the run: an edit made meanwhile leaves it stale
-    notebook = jupytext.read(md)
-    for number, cell in enumerate(notebook.cells, start=1):
-        cell["id"] = f"cell-{number:03d}"                     # stable ids: small diffs
+    notebook = source(md)
     count, now = len(notebook.cells), {"number": 0, "source": ""}
 
     def started(cell, cell_index):
@@ -89,9 +124,8 @@ def run(md, progress=lambda text: None):
             why = "the kernel died" if isinstance(error, DeadKernelError) else f"no end within {CELL_TIMEOUT} s"
         raise ChapterFailed(f"{md.stem}, cell {now['number']} of {count} ({now['source']}): {why}") from None
 
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.outputs = [nbformat.from_dict(out) for out in without_bars(cell.outputs)]
+    for cell in code_cells(notebook):
+        cell.outputs = [nbformat.from_dict(out) for out in without_bars(cell.outputs)]
     notebook.metadata["language_info"].pop("version", None)   # 3.11.7 and 3.11.8 store the same file
     notebook.metadata["jupytext"].pop("text_representation", None)
     notebook.metadata["jit_book"] = {"inputs": hashed}
@@ -135,10 +169,14 @@ def main(argv=None, book=BOOK):
     options = parser.parse_args(argv)
     chosen = select(options.chapters, chapters(book))
     todo = [md for md in chosen if options.force or is_stale(md)]
+    prose = [md for md in chosen if md not in todo and not in_step(md)]
     if options.check:
-        for md in todo:
-            print(f"stale: {md.stem}")
-        return 1 if todo else 0
+        for md in [*todo, *prose]:
+            print(f"stale: {md.stem}" if md in todo else f"text out of step: {md.stem}")
+        return 1 if todo or prose else 0
+    for md in prose:
+        write(with_new_prose(md), md.with_suffix(".ipynb"))
+        print(f"new text, same outputs: {md.stem}")
 
     seconds = {}
     try:

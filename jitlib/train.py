@@ -99,7 +99,8 @@ def fit(
     Raises ValueError on bad arguments and Diverged on a non-finite loss.  Chapter 5.
     """
     _check(key, model, data, num_steps, batch_size)
-    data, loss = jax.tree.map(jnp.asarray, (data, loss))
+    # Numbers become arrays: data to the compiled step, not code.  A plain function passes through.
+    data, loss = jax.tree.map(lambda leaf: leaf if callable(leaf) else jnp.asarray(leaf), (data, loss))
     rates = jnp.asarray(learning_rate, float)
     if rates.ndim == key.ndim:
         rates = warmup_cosine(rates, num_steps)

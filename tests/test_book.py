@@ -90,3 +90,37 @@ def test_one_repository_address():
 def test_the_checks_can_fail():
     assert raw_markup("```{note}\nx\n```") and raw_markup("see {eq}`a`") and not raw_markup("plain (2.1)")
     assert leaks([{"text": "/home/me/x"}]) and leaks([{"text": "UserWarning: x"}]) and not leaks([{"text": "fine"}])
+
+
+def captions(nb):
+    """(kind, number) of every caption, in order, and how many code cells show a figure without a caption in the next cell."""
+    found, bare = [], 0
+    for cell, after in zip(nb.cells, [*nb.cells[1:], None]):
+        if cell.cell_type == "markdown":
+            found += re.findall(r"^\*\*(Figure|Table) (\d+\.\d+)\.\*\*", cell.source, re.M)
+        elif any("image/png" in o.get("data", {}) for o in cell.outputs):
+            bare += after is None or not after.source.startswith("**Figure ")
+    return found, bare
+
+
+def test_figures_and_tables_are_numbered_in_order_captioned_and_mentioned_rightly():
+    known = set()
+    for md in CHAPTERS:
+        found, bare = captions(notebook(md))
+        assert bare == 0, md.stem
+        for kind in ("Figure", "Table"):
+            numbers = [number for k, number in found if k == kind]
+            assert numbers == [f"{int(md.name[:2])}.{i}" for i in range(1, len(numbers) + 1)], md.stem
+        known |= set(found)
+    for md in [*CHAPTERS, ROOT / "book/index.md"]:
+        mentioned = set(re.findall(r"(Figure|Table) (\d+\.\d+)", md.read_text(encoding="utf8")))
+        assert mentioned <= known, mentioned - known
+
+
+@pytest.mark.parametrize("md", CHAPTERS, ids=lambda p: p.stem)
+def test_no_cell_escapes_the_regression_but_timings(md):
+    for cell in notebook(md).cells:
+        tags = set(cell.metadata.get("tags", ()))
+        assert not tags & {"nbval-skip", "nbval-raises-exception", "raises-exception", "skip-execution"}
+        if "nbval-ignore-output" in tags:
+            assert "time" in cell.source, "only a timing may vary"

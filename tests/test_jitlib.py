@@ -1,5 +1,7 @@
 """The library against closed forms: conversions, losses, samplers, trainer, data and metrics."""
+import ast
 import itertools
+from pathlib import Path
 
 import equinox as eqx
 import jax
@@ -162,11 +164,9 @@ def test_stacked_models_train_like_single_ones(data):
 
 
 def test_training_stops_at_a_non_finite_loss_and_names_the_step(data):
-    class Infinite(eqx.Module):
-        def __call__(self, model, key, x):
-            return jnp.mean(jax.vmap(model, (0, None))(x, jnp.asarray(0.5))) * jnp.inf
+    def loss(model, key, x):  # a plain function serves as a loss
+        return jnp.mean(jax.vmap(model, (0, None))(x, jnp.asarray(0.5))) * jnp.inf
 
-    loss = Infinite()
     with pytest.raises(jitlib.Diverged, match="at step 0; expected a finite") as caught:
         fit(KEYS[0], MLP(KEYS[1], 8, 8, 2), data, loss, 10, 4)
     assert caught.value.step == 0
@@ -243,3 +243,27 @@ def test_bad_input_gets_a_clear_error(name):
     call, message = BAD[name]
     with pytest.raises(ValueError, match=message):
         call()
+
+
+LAYERS = ["path", "target", "times", "loss", "model", "oracle", "data", "metrics", "sample", "train", "plot", "experiment"]
+
+
+def imports(source):
+    """The modules of jitlib that a module's source imports."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "jitlib" or getattr(node, "level", 0):
+            found |= {node.module.split(".")[1]} if "." in node.module else {alias.name for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {a.name.split(".")[1] for a in node.names if a.name.startswith("jitlib.")}
+    return found
+
+
+def test_the_library_is_flat_and_acyclic_and_only_experiment_knows_all():
+    folder = Path(jitlib.__file__).parent
+    assert sorted(p.stem for p in folder.glob("*.py")) == sorted([*LAYERS, "__init__"])
+    assert not [p for p in folder.iterdir() if p.is_dir() and not p.name.endswith(("__pycache__", ".egg-info", "build"))]
+    for i, name in enumerate(LAYERS):
+        found = imports((folder / f"{name}.py").read_text(encoding="utf8"))
+        assert found <= set(LAYERS[:i]), f"{name} imports {found - set(LAYERS[:i])}"
+    assert imports("from jitlib.loss import FlowLoss\nfrom jitlib import path\nimport jitlib.train") == {"loss", "path", "train"}

@@ -1,4 +1,4 @@
-"""What the book's pages need beyond Jupyter Book: captions, lazy images and the landing page's figure."""
+"""What the book's pages need beyond Jupyter Book: captions, lazy images, the landing page's figure, no unused scripts."""
 import base64
 import re
 from pathlib import Path
@@ -28,7 +28,14 @@ def dress(app, doctree, docname):
             paragraph["classes"].append("caption-text")
 
 
+def without_thebe(app, pagename, templatename, context, doctree):
+    """Leave out the scripts for live cells: the book has none, and they are loaded twice, which is an error."""
+    for kind in ("script_files", "css_files"):
+        context[kind] = [f for f in context.get(kind, ()) if "thebe" not in f"{f} {getattr(f, 'attributes', '')}".lower()]
+
+
 def setup(app):
     app.connect("builder-inited", hero)
     app.connect("doctree-resolved", dress)
+    app.connect("html-page-context", without_thebe, priority=900)  # after sphinx_thebe has added them
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,122 @@
+"""execute.py: what makes a chapter stale, and that nothing but a whole run replaces a notebook."""
+import os
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "book"))
+import execute  # noqa: E402
+
+CHAPTER = """---
+jupytext:
+  formats: ipynb,md:myst
+kernelspec:
+  display_name: Python 3
+  name: python3
+---
+
+# A chapter
+
+```{code-cell} ipython3
+print(6 * 7)
+```
+"""
+
+
+@pytest.fixture
+def md(tmp_path):
+    """A book of one chapter, run once."""
+    (tmp_path / "jitlib").mkdir()
+    (tmp_path / "jitlib" / "a.py").write_text("a = 1\n")
+    (tmp_path / "jitlib" / "pyproject.toml").write_text("")
+    (tmp_path / "requirements.txt").write_text("a==1\n")
+    md = tmp_path / "book" / "01_first.md"
+    md.parent.mkdir()
+    md.write_text(CHAPTER)
+    assert execute.main([], md.parent) == 0
+    return md
+
+
+def check(md):
+    return execute.main(["--check"], md.parent)
+
+
+def test_a_chapter_that_was_run_is_fresh_whatever_the_file_times(md):
+    os.utime(md, (0, 0))
+    os.utime(md.with_suffix(".ipynb"), (1, 1))
+    assert check(md) == 0
+    assert execute.stored(md).cells[1].outputs[0].text == "42\n"
+
+
+@pytest.mark.parametrize("name", ["jitlib/a.py", "jitlib/pyproject.toml", "requirements.txt"])
+def test_the_library_and_the_pins_make_a_chapter_stale(md, name, capsys):
+    path = md.parents[1] / name
+    path.write_text(path.read_text() + "\n")
+    assert check(md) == 1 and "stale: 01_first" in capsys.readouterr().out
+
+
+def test_new_code_makes_a_chapter_stale_and_is_run(md):
+    md.write_text(CHAPTER.replace("6 * 7", "6 * 8"))
+    assert check(md) == 1
+    assert execute.main([], md.parent) == 0 and check(md) == 0
+    assert execute.stored(md).cells[1].outputs[0].text == "48\n"
+
+
+def test_new_prose_is_taken_over_without_a_run(md, monkeypatch, capsys):
+    outputs = execute.stored(md).cells[1].outputs
+    md.write_text(CHAPTER.replace("# A chapter", "# A chapter\n\nWith prose."))
+    assert check(md) == 1 and "text out of step" in capsys.readouterr().out
+    monkeypatch.setattr(execute, "run", None)
+    assert execute.main([], md.parent) == 0 and check(md) == 0
+    notebook = execute.stored(md)
+    assert "With prose." in notebook.cells[0].source and notebook.cells[1].outputs == outputs
+
+
+@pytest.mark.parametrize("content", ["", "not json", '{"cells": 1'])
+def test_a_damaged_notebook_is_stale(md, content):
+    md.with_suffix(".ipynb").write_text(content)
+    assert check(md) == 1
+    assert execute.main([], md.parent) == 0 and check(md) == 0
+
+
+def test_a_failure_names_chapter_and_cell_and_leaves_the_notebook(md, capsys):
+    before = md.with_suffix(".ipynb").read_bytes()
+    md.write_text(CHAPTER.replace("print(6 * 7)", "1 / 0"))
+    assert execute.main([], md.parent) == 1
+    said = capsys.readouterr().err
+    assert "01_first, cell 2 of 2 (1 / 0): ZeroDivisionError: division by zero" in said and "left as it was" in said
+    assert md.with_suffix(".ipynb").read_bytes() == before
+
+
+def test_a_dead_kernel_is_a_failure(md, capsys):
+    md.write_text(CHAPTER.replace("print(6 * 7)", "import os; os._exit(3)"))
+    assert execute.main([], md.parent) == 1 and "the kernel died" in capsys.readouterr().err
+
+
+def test_an_interruption_leaves_the_notebook(md, monkeypatch, capsys):
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    before = md.with_suffix(".ipynb").read_bytes()
+    monkeypatch.setattr(execute, "run", interrupted)
+    assert execute.main(["--force"], md.parent) == 130 and "interrupted in 01_first" in capsys.readouterr().err
+    assert md.with_suffix(".ipynb").read_bytes() == before
+
+
+def test_a_failing_write_leaves_the_notebook(md, monkeypatch):
+    def full(*args):
+        raise OSError("no space left on device")
+
+    path = md.with_suffix(".ipynb")
+    before = path.read_bytes()
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError):
+        execute.write(nbformat.v4.new_notebook(), path)
+    assert path.read_bytes() == before and sorted(p.name for p in path.parent.iterdir()) == ["01_first.ipynb", "01_first.md"]
+
+
+def test_an_unknown_chapter_is_refused_with_the_list(md):
+    with pytest.raises(SystemExit, match="no chapter 07; there are: 01"):
+        execute.main(["07"], md.parent)

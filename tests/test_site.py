@@ -1,0 +1,180 @@
+"""The built site as a reader meets it: in Chromium, offline, in light, dark and on a phone."""
+import functools
+import http.server
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from urllib.parse import unquote, urldefrag, urljoin
+
+import pytest
+import yaml
+from axe_playwright_python.sync_playwright import Axe
+from bs4 import BeautifulSoup
+from playwright.sync_api import Error, sync_playwright
+
+ROOT = Path(__file__).parents[1]
+HTML = ROOT / "_build" / "html"
+PAGES = ["book/index", "book/references", *(f"book/{md.stem}" for md in sorted(ROOT.glob("book/[0-9][0-9]_*.md")))]
+REPOSITORY = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf8"))["repository"]
+MODES = {
+    "light": {"color_scheme": "light", "viewport": {"width": 1280, "height": 900}},
+    "dark": {"color_scheme": "dark", "viewport": {"width": 1280, "height": 900}},
+    "phone": {"color_scheme": "light", "viewport": {"width": 390, "height": 844}},
+}
+NOT_OURS = {"label-content-name-mismatch", "region",  # in sphinx-book-theme's own buttons and search field
+            "empty-table-header"}                     # does not see a formula; we look for text ourselves
+RAW = re.compile(r"\$[^\s\d]|\$\$|\|\s*(?:---|—)\s*\||\\[(\[]|\\(?:begin|frac|tag|epsilon|lVert|mathbb)\b|^\s*(?:```|:::)|\{(?:code-cell|math|eq|ref|doc)\}", re.M)
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+def serve(folder):
+    """A server for `folder` on this machine; returns (server, address)."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server, f"http://127.0.0.1:{server.server_port}/"
+
+
+@pytest.fixture(scope="session")
+def site():
+    built = subprocess.run([Path(sys.executable).with_name("jupyter-book"), "build", ROOT, "-W", "-n", "--keep-going", "-q"],
+                           capture_output=True, text=True)
+    assert built.returncode == 0, built.stdout + built.stderr
+    server, address = serve(HTML)
+    yield address
+    server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """The machine's Chromium or Chrome, else the one `playwright install chromium` fetched.  No browser is a failure, not a skip."""
+    found = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chromium-browser"))), None)
+    with sync_playwright() as playwright:
+        try:
+            opened = playwright.chromium.launch(executable_path=found, args=["--disable-background-networking"])
+        except Error as error:
+            pytest.fail(f"no browser could be started; install one with: make browser\n{error.message}", pytrace=False)
+        yield opened
+        opened.close()
+
+
+def problems(browser, site, page, mode):
+    """What is wrong with a page, as a list of sentences."""
+    context = browser.new_context(**MODES[mode])
+    tab, found = context.new_page(), []
+
+    def gate(route):
+        if route.request.url.startswith((site, "data:")):
+            return route.continue_()
+        found.append(f"asks for {route.request.url}")
+        route.abort()
+
+    tab.route("**/*", gate)
+    tab.on("pageerror", lambda error: found.append(f"script error: {error}"))
+    tab.on("response", lambda r: found.append(f"status {r.status}: {r.url}") if r.status >= 400 else None)
+    tab.goto(site + page)
+    tab.wait_for_function("!window.MathJax?.startup?.promise || MathJax.startup.promise.then(() => true)")
+    tab.evaluate("""async () => {  // lazy pictures load too
+        const images = [...document.querySelectorAll('main img')];
+        images.forEach(i => { i.loading = 'eager'; });
+        await Promise.allSettled(images.map(i => i.decode()));
+    }""")
+    written, typeset = tab.locator("span.math, div.math").count(), tab.locator("mjx-container").count()
+    if typeset < written:
+        found.append(f"{written - typeset} of {written} formulas are not typeset")
+    found += [f"formula error: {e}" for e in tab.locator("mjx-merror").all_inner_texts()]
+    text = tab.evaluate("""() => {
+        const copy = document.querySelector('main').cloneNode(true);
+        copy.querySelectorAll('pre, code, script, style, mjx-container').forEach(e => e.remove());
+        return copy.textContent;
+    }""")
+    found += [f"raw markup: {m!r}" for m in RAW.findall(text)]
+    for image in tab.evaluate("[...document.querySelectorAll('main img')].map(i => [i.getAttribute('src'), i.alt, i.naturalWidth])"):
+        if not image[1] or "_images" in image[1]:
+            found.append(f"picture without alt text: {image[0]}")
+        if not image[2]:
+            found.append(f"picture not shown: {image[0]}")
+    if not tab.evaluate("[...document.querySelectorAll('main th')].every(th => th.textContent.trim())"):
+        found.append("table column without a header")
+    wide = tab.evaluate("document.documentElement.scrollWidth - innerWidth")
+    if wide > 0:
+        found.append(f"scrolls sideways by {wide} pixels")
+    for rule in Axe().run(tab, options={"resultTypes": ["violations"], "preload": False}).response["violations"]:
+        if rule["id"] not in NOT_OURS:
+            found += [f"axe, {rule['id']}: {node['html'][:120]}" for node in rule["nodes"]]
+    context.close()
+    return found
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("page", PAGES)
+def test_page(site, browser, page, mode):
+    assert problems(browser, site, f"{page}.html", mode) == []
+
+
+def broken_links(folder):
+    """Links of the folder's pages to files or anchors that are not there."""
+    pages = {path.relative_to(folder).as_posix(): BeautifulSoup(path.read_text(encoding="utf8"), "html.parser")
+             for path in folder.rglob("*.html") if "_static" not in path.parts}
+    anchors = {name: {tag["id"] for tag in page.find_all(id=True)} | {""} for name, page in pages.items()}
+    broken = []
+    for name, page in pages.items():
+        for tag in page.find_all(href=True):
+            if re.match(r"[a-z]+:", tag["href"]):
+                continue
+            target, anchor = urldefrag(unquote(urljoin(name, tag["href"])))
+            target = target.partition("?")[0]
+            if not (folder / target).is_file() or target in anchors and anchor not in anchors[target]:
+                broken.append(f"{name}: {tag['href']}")
+    return broken
+
+
+def test_internal_links(site):
+    assert broken_links(HTML) == []
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if re.search(r"/\d\d_", p)])
+def test_colab_button(site, page):
+    links = [a["href"] for a in BeautifulSoup((HTML / f"{page}.html").read_text(encoding="utf8"), "html.parser").find_all("a", href=True)]
+    where = REPOSITORY["url"].removeprefix("https://github.com/")
+    assert f"https://colab.research.google.com/github/{where}/blob/{REPOSITORY['branch']}/{page}.ipynb" in links
+
+
+PLANTED = {
+    "asks for": "<img src='http://example.invalid/x.png' alt='x'>",
+    "script error": "<script>nothing.there()</script>",
+    "status 404": "<img src='missing.png' alt='x'>",
+    "are not typeset": r"<span class='math'>\(x\)</span>",
+    "formula error": "<mjx-container><mjx-merror>x</mjx-merror></mjx-container>",
+    "raw markup": "<p>where $x$ is</p>",
+    "picture without alt text": "<img src='dot.svg'>",
+    "without a header": "<table><tr><th></th></tr><tr><td>1</td></tr></table>",
+    "scrolls sideways": "<div style='width: 3000px'>x</div>",
+    "axe, color-contrast": "<p style='color: #ddd; background: #fff'>faint</p>",
+}
+
+
+@pytest.mark.parametrize("fault", ["", *PLANTED])
+def test_planted_fault_is_seen(browser, tmp_path, fault):
+    (tmp_path / "dot.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/>")
+    (tmp_path / "page.html").write_text(
+        "<!doctype html><html lang='en'><head><title>t</title><link rel='icon' href='dot.svg'></head>"
+        f"<body><main><h1>t</h1><img src='dot.svg' alt='a dot'>{PLANTED.get(fault, '')}</main></body></html>")
+    server, address = serve(tmp_path)
+    try:
+        found = problems(browser, address, "page.html", "light")
+    finally:
+        server.shutdown()
+    assert any(fault in f for f in found) if fault else found == []
+
+
+def test_a_broken_link_is_seen(tmp_path):
+    (tmp_path / "a.html").write_text("<a href='b.html#there'>b</a><a href='b.html#gone'>b</a><a href='c.html'>c</a><a href='#'>top</a>")
+    (tmp_path / "b.html").write_text("<p id='there'>x</p>")
+    assert broken_links(tmp_path) == ["a.html: b.html#gone", "a.html: c.html"]
