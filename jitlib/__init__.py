@@ -2,9 +2,9 @@
 
 from jitlib import experiment, metrics, oracle, plot, train
 from jitlib.data import Embedded, moons, orthonormal, swiss_roll
-from jitlib.experiment import Run, Setting, sweep
+from jitlib.experiment import Run, Setting, recipe, sweep
 from jitlib.loss import FlowLoss
-from jitlib.metrics import rms, sliced_wasserstein, wasserstein
+from jitlib.metrics import rms, sliced_wasserstein, stray, wasserstein
 from jitlib.model import MLP
 from jitlib.oracle import Gaussian, IdealPredictor
 from jitlib.path import interpolate

@@ -5,6 +5,7 @@ import numpy as np
 from jax import numpy as jnp
 from jaxtyping import Array, Float
 from scipy.optimize import linear_sum_assignment
+from scipy.spatial import KDTree
 
 
 def _finite(**clouds) -> None:
@@ -60,3 +61,15 @@ def rms(x: Float[Array, "n D"]) -> float:
     """The root-mean-square length of the rows of x: of `Embedded.off_plane(x)`, the root of the off-plane energy."""
     _finite(x=x)
     return float(jnp.sqrt(jnp.mean(jnp.sum(x**2, -1))))
+
+
+def stray(cloud: Float[Array, "n d"], data: Float[Array, "m d"], fresh: Float[Array, "k d"], level: float = 0.999) -> float:
+    """The share of a cloud that lies where no data are: farther from the nearest point of `data` than the `level` quantile
+    of that distance over `fresh`, an independent draw of the data.
+
+    An honest sample has a share of 1 - level.  It sees points between the arms of a spiral, which hardly move a Wasserstein
+    distance.  Raises ValueError where a cloud is not finite.  Chapter 5.
+    """
+    _finite(cloud=cloud, data=data, fresh=fresh)
+    nearest = KDTree(np.asarray(data)).query
+    return float(np.mean(nearest(np.asarray(cloud))[0] > np.quantile(nearest(np.asarray(fresh))[0], level)))

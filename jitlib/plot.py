@@ -76,6 +76,11 @@ def table(header: list[str], rows: list[list]):
 
 
 def spread(values, digits: int = 3) -> str:
-    """'≈ mean ± band' of a number measured with several seeds; the band is two standard deviations, at least a tenth of the mean."""
+    """'≈ mean ± band' of a number measured with several seeds; the band is two standard deviations, at least a tenth of the mean.
+
+    Both are printed to the band's second significant digit, and to `digits` decimals at most.
+    """
     mean, band = np.mean(values), 2 * np.std(values, ddof=1)
-    return f"≈ {mean:.{digits}f} ± {max(band, abs(mean) / 10, 10.0**-digits):.{digits}f}"
+    band = max(band, abs(mean) / 10, 10.0**-digits)
+    decimals = int(np.clip(1 - np.floor(np.log10(band)), 0, digits))
+    return f"≈ {mean:.{decimals}f} ± {band:.{decimals}f}"

@@ -267,3 +267,28 @@ def test_the_library_is_flat_and_acyclic_and_only_experiment_knows_all():
         found = imports((folder / f"{name}.py").read_text(encoding="utf8"))
         assert found <= set(LAYERS[:i]), f"{name} imports {found - set(LAYERS[:i])}"
     assert imports("from jitlib.loss import FlowLoss\nfrom jitlib import path\nimport jitlib.train") == {"loss", "path", "train"}
+
+
+def test_strays_are_the_samples_away_from_the_data():
+    data, fresh = swiss_roll(KEYS[0], 3000), swiss_roll(KEYS[1], 3000)
+    assert jitlib.stray(data, data, fresh) == 0 and abs(jitlib.stray(fresh, data, fresh) - 0.001) < 0.001
+    mixed = jnp.concatenate([data[:900], jnp.full((100, 2), 5.0)])
+    assert jitlib.stray(mixed, data, fresh) == pytest.approx(0.1)
+    with pytest.raises(ValueError, match="cloud has 1 non-finite"):
+        jitlib.stray(jnp.array([[0.0, jnp.nan]]), data, fresh)
+
+
+def test_recipes_name_a_setting_for_every_prediction():
+    for name in TARGETS:
+        assert jitlib.recipe(8, name, num_steps=7).num_steps == 7
+        notebook = jitlib.experiment.notebook_recipe(8, name)
+        assert (notebook.num_steps, notebook.batch_size) == (18_000, 1024) and set(np.asarray(notebook.rates())) == {np.float32(1e-3)}
+    (run,) = jitlib.sweep([jitlib.experiment.notebook_recipe(4, num_steps=300, batch_size=64, num_points=1000)], seeds=(0,))
+    assert run.losses[-50:].mean() < 0.7 * run.losses[:50].mean()
+
+
+@pytest.mark.parametrize("values, text", [
+    ([113.0, 114.0], "≈ 114 ± 11"), ([0.5, 0.5], "≈ 0.500 ± 0.050"), ([0.0, 0.0], "≈ 0.000 ± 0.001"), ([9.0, 11.0], "≈ 10.0 ± 2.8"),
+])
+def test_spread_prints_two_digits_of_the_band(values, text):
+    assert jitlib.plot.spread(values) == text
