@@ -88,6 +88,9 @@ def problems(browser, site, page, mode):
     written, typeset = tab.locator("span.math, div.math").count(), tab.locator("mjx-container").count()
     if typeset < written:
         found.append(f"{written - typeset} of {written} formulas are not typeset")
+    cut = """[...document.querySelectorAll('div.math')].filter(d => d.querySelector('mjx-math')?.getBoundingClientRect().left
+             < d.getBoundingClientRect().left - 2).map(d => d.textContent.slice(0, 40))"""
+    found += [f"formula cut on its left: {text}" for text in tab.evaluate(cut)]
     found += [f"formula error: {e}" for e in tab.locator("mjx-merror").all_inner_texts()]
     text = tab.evaluate("""() => {
         const copy = document.querySelector('main').cloneNode(true);
@@ -151,6 +154,7 @@ PLANTED = {
     "script error": "<script>nothing.there()</script>",
     "status 404": "<img src='missing.png' alt='x'>",
     "are not typeset": r"<span class='math'>\(x\)</span>",
+    "formula cut on its left": "<div class='math'><mjx-container><mjx-math style='margin-left: -30px'>x</mjx-math></mjx-container></div>",
     "formula error": "<mjx-container><mjx-merror>x</mjx-merror></mjx-container>",
     "raw markup": "<p>where $x$ is</p>",
     "picture without alt text": "<img src='dot.svg'>",
