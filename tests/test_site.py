@@ -91,6 +91,9 @@ def problems(browser, site, page, mode):
     cut = """[...document.querySelectorAll('div.math')].filter(d => d.querySelector('mjx-math')?.getBoundingClientRect().left
              < d.getBoundingClientRect().left - 2).map(d => d.textContent.slice(0, 40))"""
     found += [f"formula cut on its left: {text}" for text in tab.evaluate(cut)]
+    if mode != "phone":
+        wide = "[...document.querySelectorAll('div.math')].filter(d => d.scrollWidth > d.clientWidth + 1).map(d => d.textContent.slice(0, 40))"
+        found += [f"formula wider than the page: {text}" for text in tab.evaluate(wide)]
     found += [f"formula error: {e}" for e in tab.locator("mjx-merror").all_inner_texts()]
     text = tab.evaluate("""() => {
         const copy = document.querySelector('main').cloneNode(true);
@@ -155,6 +158,7 @@ PLANTED = {
     "status 404": "<img src='missing.png' alt='x'>",
     "are not typeset": r"<span class='math'>\(x\)</span>",
     "formula cut on its left": "<div class='math'><mjx-container><mjx-math style='margin-left: -30px'>x</mjx-math></mjx-container></div>",
+    "formula wider than the page": "<div class='math' style='overflow: auto'><p style='width: 3000px'>x</p></div>",
     "formula error": "<mjx-container><mjx-merror>x</mjx-merror></mjx-container>",
     "raw markup": "<p>where $x$ is</p>",
     "picture without alt text": "<img src='dot.svg'>",
