@@ -78,7 +78,10 @@ def test_every_equation_reference_has_exactly_one_tag():
 def test_references_and_citations_hold_together():
     link = re.compile(r"https://(?:arxiv\.org|doi\.org)/[\w./-]*\w")
     cited = {u for md in [*CHAPTERS, ROOT / "book/index.md"] for u in link.findall(md.read_text(encoding="utf8"))}
-    assert cited == set(link.findall((ROOT / "book/references.md").read_text(encoding="utf8")))
+    references = (ROOT / "book/references.md").read_text(encoding="utf8")
+    assert cited == set(link.findall(references))
+    shown = re.findall(r"\[(?:arXiv|doi):([^]]+)\]\(([^)]+)\)", references)
+    assert len(shown) == len(cited) and all(address.endswith(f"/{name}") for name, address in shown)
 
 
 def test_one_repository_address():
