@@ -1,14 +1,16 @@
 """The library of the book, in the order of its chapters."""
 
-from jitlib import experiment, metrics, oracle, plot, train
+from jitlib import experiment, mesh, metrics, oracle, plot, train
 from jitlib.data import Embedded, moons, orthonormal, swiss_roll
 from jitlib.experiment import Run, Setting, recipe, sweep
 from jitlib.loss import FlowLoss
+from jitlib.mesh import device_mesh
 from jitlib.metrics import rms, sliced_wasserstein, stray, wasserstein
 from jitlib.model import MLP
 from jitlib.oracle import Gaussian, IdealPredictor
 from jitlib.path import interpolate
 from jitlib.sample import euler_step, heun_step, integrate, sample, velocity
+from jitlib.table import Row, sweep_table
 from jitlib.target import EPS, TARGETS, V, X, Target, convert, determinant, recover
-from jitlib.times import clipped_uniform, logit_normal, stratified, time_grid, uniform
-from jitlib.train import Diverged, fit, update, warmup_cosine
+from jitlib.times import ClippedUniform, LogitNormal, stratified, time_grid, uniform
+from jitlib.train import Diverged, fit, stack, update, warmup_cosine

@@ -1,8 +1,7 @@
 """The experiment: settings in, error bars out (chapter 7).  The only module that knows all the others."""
 
 import dataclasses
-import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import equinox as eqx
 import jax
@@ -11,12 +10,13 @@ from jax import numpy as jnp
 
 from jitlib import data as data_
 from jitlib.loss import FlowLoss
+from jitlib.mesh import check_mesh
 from jitlib.metrics import rms, sliced_wasserstein
 from jitlib.model import MLP
 from jitlib.sample import euler_step, heun_step, sample
 from jitlib.target import named
-from jitlib.times import clipped_uniform, logit_normal, uniform
-from jitlib.train import fit, warmup_cosine
+from jitlib.times import ClippedUniform, LogitNormal, uniform
+from jitlib.train import fit, stack, warmup_cosine
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Setting:
 
 def recipe(dim: int, prediction: str = "x", **changes) -> Setting:
     """The best setting found for a prediction with 1,000 steps of 256 examples (the searches of chapter 5)."""
-    times = uniform if prediction == "eps" else logit_normal(1.0, 1.5)
+    times = LogitNormal(0.0, 1.7) if prediction == "eps" else LogitNormal(1.0, 1.5)
     rate = 1e-3 if prediction == "eps" and dim > 32 else 5e-3
     return Setting(dim, prediction, **{"learning_rate": rate, "times": times, "floor": 0.1, "solver_steps": 25} | changes)
 
@@ -66,7 +66,7 @@ def notebook_recipe(dim: int, prediction: str = "x", **changes) -> Setting:
     One thing differs: for eps the notebook floors the conversion instead of the weight (chapter 3, equation 3.3).
     """
     training = {"num_steps": 18_000, "batch_size": 1024, "learning_rate": 1e-3, "constant_rate": True}
-    times = {"times": clipped_uniform(0.01, 0.99), "floor": 0.05 if prediction == "eps" else 0.01}
+    times = {"times": ClippedUniform(0.01, 0.99), "floor": 0.05 if prediction == "eps" else 0.01}
     sampling = {"solver": euler_step, "solver_steps": 100, "start": 0.01}
     return Setting(dim, prediction, **training | times | sampling | changes)
 
@@ -106,18 +106,13 @@ def embedded(setting: Setting, keys: Keys) -> data_.Embedded:
     return data_.Embedded(points, data_.orthonormal(keys.basis, setting.dim, points.shape[-1]))
 
 
-def _stack(trees):
-    return jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *trees)
-
-
-def _train(settings: Sequence[Setting], keys: Sequence[Keys], progress: bool):
+def _train(settings: Sequence[Setting], keys: Sequence[Keys], progress: bool, mesh):
     one = settings[0]
     sets = [embedded(s, k) for s, k in zip(settings, keys)]
-    build = lambda key: MLP(key, one.dim, one.width, one.depth)
-    models = eqx.filter_vmap(build)(jnp.stack([k.model for k in keys]))
-    losses, rates = _stack([s.flow_loss() for s in settings]), jnp.stack([s.rates() for s in settings])
+    models = stack([MLP(k.model, one.dim, one.width, one.depth) for k in keys])
+    losses, rates = stack([s.flow_loss() for s in settings]), stack([s.rates() for s in settings])
     train_keys = jnp.stack([k.train for k in keys])
-    models, history = fit(train_keys, models, _stack(sets), losses, one.num_steps, one.batch_size, rates, progress=progress)
+    models, history = fit(train_keys, models, stack(sets), losses, one.num_steps, one.batch_size, rates, progress=progress, mesh=mesh)
     arrays, rest = eqx.partition(models, eqx.is_array)
     return sets, [eqx.combine(jax.tree.map(lambda a: a[i], arrays), rest) for i in range(len(sets))], history
 
@@ -126,28 +121,45 @@ def _measure(setting: Setting, seed: int, keys: Keys, data, model, losses) -> Ru
     grid = {"num_steps": setting.solver_steps, "step": setting.solver, "start": setting.start, "stop": setting.stop}
     z = sample(keys.sample, model, named(setting.prediction), setting.num_points, setting.dim, **grid)
     cloud, fresh = data.project(z), setting.data(keys.fresh, setting.num_points)
-    return Run(setting, seed, model, losses, np.asarray(cloud), sliced_wasserstein(cloud, fresh), rms(data.off_plane(z)))
+    finite = bool(jnp.isfinite(z).all())  # a sampler that ran away is infinitely far from the data
+    errors = (sliced_wasserstein(cloud, fresh), rms(data.off_plane(z))) if finite else (np.inf, np.inf)
+    return Run(setting, seed, model, losses, np.asarray(cloud), *errors)
 
 
 def shape_of(setting: Setting) -> Setting:
     """The setting without what is data to a compiled function: runs that agree in it train in one compiled call."""
-    return dataclasses.replace(setting, prediction="x", loss="v", learning_rate=1.0, constant_rate=False, floor=0.0)
+    family = type(setting.times) if isinstance(setting.times, eqx.Module) else setting.times
+    data = {"prediction": "x", "loss": "v", "learning_rate": 1.0, "constant_rate": False, "floor": 0.0, "times": family}
+    return dataclasses.replace(setting, **data)
 
 
-def sweep(settings: Iterable[Setting], seeds: Sequence[int] = (0, 1, 2), progress: bool = False) -> list[Run]:
-    """Train and measure every setting with every seed, those of one shape in one compiled call.
+def runs(pairs: Iterable[tuple[Setting, int]], progress: bool = False, mesh=None) -> Iterator[Run]:
+    """Train and measure pairs of a setting and a seed, those of one shape in one compiled call; yield each run as it is measured.
 
-    Returns a Run for each pair, settings in the order given and seeds within.  Raises ValueError on an unknown target name.
+    Runs come shape by shape.  On a `mesh` the models of a shape are divided over its axis "models", so their number must divide.
+    Raises ValueError, before any training, on an unknown target name and where models or batch do not divide.
+    """
+    shapes = {}
+    for setting, seed in dict.fromkeys(pairs):
+        setting.flow_loss()
+        shapes.setdefault(shape_of(setting), []).append((setting, seed))
+    for shape, group in shapes.items():
+        check_mesh(mesh, len(group), shape.batch_size)
+    for group in shapes.values():
+        keys = [Keys.of(seed) for _, seed in group]
+        sets, models, history = _train([s for s, _ in group], keys, progress, mesh)
+        for pair, *rest in zip(group, keys, sets, models, history):
+            yield _measure(*pair, *rest)
+
+
+def sweep(settings: Iterable[Setting], seeds: Sequence[int] = (0, 1, 2), progress: bool = False, mesh=None) -> list[Run]:
+    """Train and measure every setting with every seed: a Run for each pair, settings in the order given and seeds within.
+
+    Those of one shape train in one compiled call.  Mesh and errors as in `runs`.
     """
     pairs = [(setting, seed) for setting in settings for seed in seeds]
-    runs = {}
-    for _, group in itertools.groupby(sorted(pairs, key=lambda p: repr(shape_of(p[0]))), key=lambda p: shape_of(p[0])):
-        group = list(group)
-        keys = [Keys.of(seed) for _, seed in group]
-        sets, models, history = _train([s for s, _ in group], keys, progress)
-        for pair, *rest in zip(group, keys, sets, models, history):
-            runs[pair] = _measure(*pair, *rest)
-    return [runs[pair] for pair in pairs]
+    found = {(run.setting, run.seed): run for run in runs(pairs, progress, mesh)}
+    return [found[pair] for pair in pairs]
 
 
 def floor_of(setting: Setting, seed: int) -> float:

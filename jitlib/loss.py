@@ -24,7 +24,7 @@ class FlowLoss(eqx.Module):
 
     prediction: Target
     loss: Target = V
-    times: Callable = eqx.field(default=times_.uniform, static=True)
+    times: Callable = times_.uniform
     floor: float | Float[Array, "..."] = 0.05
 
     def weight(self, t: Float[Array, "..."] | float) -> Float[Array, "..."]:

@@ -2,6 +2,7 @@
 
 import functools
 
+import equinox as eqx
 import jax
 from jax import numpy as jnp
 from jaxtyping import Array, Float
@@ -19,29 +20,32 @@ def stratified(key, shape: tuple[int, ...] = ()) -> Float[Array, "..."]:
     return (cell + jax.random.uniform(key, shape)) / n
 
 
-@functools.cache  # equal settings are one object, hence one compilation
-def logit_normal(mean: float = -0.8, std: float = 0.8):
-    """Times with logit(t) ~ N(mean, std^2).  Returns a function (key, shape) -> t.
+class LogitNormal(eqx.Module):
+    """Times with logit(t) ~ N(mean, std^2); close to uniform where mean = 0 and std = 1.7.
 
+    The two numbers are data: a compiled function serves every member of the family.
     Raises ValueError where std is not positive.  Source: arXiv 2511.13720, section 4 (mean -0.8, std 0.8).  Chapter 3.
     """
-    if not std > 0:
-        raise ValueError(f"std is {std}; expected a positive number")
 
-    def draw(key, shape: tuple[int, ...] = ()) -> Float[Array, "..."]:
-        return jax.nn.sigmoid(mean + std * jax.random.normal(key, shape))
+    mean: float | Float[Array, "..."] = -0.8
+    std: float | Float[Array, "..."] = 0.8
 
-    return draw
+    def __check_init__(self):
+        if not self.std > 0:
+            raise ValueError(f"std is {self.std}; expected a positive number")
+
+    def __call__(self, key, shape: tuple[int, ...] = ()) -> Float[Array, "..."]:
+        return jax.nn.sigmoid(self.mean + self.std * jax.random.normal(key, shape))
 
 
-@functools.cache
-def clipped_uniform(low: float, high: float):
+class ClippedUniform(eqx.Module):
     """Uniform times clipped to [low, high]: it puts an atom on either end.  Kept to reproduce the notebook this book began as."""
 
-    def draw(key, shape: tuple[int, ...] = ()) -> Float[Array, "..."]:
-        return jnp.clip(jax.random.uniform(key, shape), low, high)
+    low: float | Float[Array, "..."]
+    high: float | Float[Array, "..."]
 
-    return draw
+    def __call__(self, key, shape: tuple[int, ...] = ()) -> Float[Array, "..."]:
+        return jnp.clip(jax.random.uniform(key, shape), self.low, self.high)
 
 
 def time_grid(num_steps: int, start: float = 0.0, stop: float = 1.0) -> Float[Array, " N+1"]:

@@ -10,6 +10,8 @@ from jax import numpy as jnp
 from jaxtyping import Array, Float
 from tqdm import tqdm
 
+from jitlib.mesh import check_mesh, constrain, gather, scatter
+
 CHUNK = 100  # steps between two looks of the host: often enough to show progress, rarely enough to cost nothing
 ADAM = optax.scale_by_adam()  # Adam without its rate; the rate of each step is data
 
@@ -31,24 +33,32 @@ def warmup_cosine(peak, num_steps: int, warmup: float = 0.05, end: float = 0.01)
     return jnp.multiply.outer(jnp.asarray(peak), shape(jnp.arange(1, num_steps + 1)))
 
 
-def update(model, opt_state, key, rate, data, loss: Callable, batch_size: int, optimizer=ADAM):
+def update(model, opt_state, key, rate, data, loss: Callable, batch_size: int, optimizer=ADAM, mesh=None):
     """One training step: draw a batch with replacement, take the loss's gradient, move the weights.
 
     Returns (model, opt_state, loss).  `fit` scans this very function; a plain loop may call it.
     """
     row_key, loss_key = jax.random.split(key)
-    x = data[jax.random.randint(row_key, (batch_size,), 0, len(data))]
+    x = constrain(data[jax.random.randint(row_key, (batch_size,), 0, len(data))], mesh, "batch")
     value, gradient = eqx.filter_value_and_grad(loss)(model, loss_key, x)
     change, opt_state = optimizer.update(gradient, opt_state, eqx.filter(model, eqx.is_inexact_array))
     change = jax.tree.map(lambda c: -rate * c, change)
     return eqx.apply_updates(model, change), opt_state, value
 
 
-def _run(model, opt_state, keys, rates, data, loss, batch_size, optimizer):
+def stack(trees):
+    """Trees of one structure as one tree, every leaf stacked on a new first axis: models, data or losses for `fit` to train at once.
+
+    A function among the leaves, such as `uniform`, must be the same in all and stays as it is.
+    """
+    return jax.tree.map(lambda *leaves: leaves[0] if callable(leaves[0]) else jnp.asarray(np.stack(leaves)), *trees)
+
+
+def _run(model, opt_state, keys, rates, data, loss, batch_size, optimizer, mesh):
     weights, rest = eqx.partition(model, eqx.is_array)
 
     def body(carry, step):
-        model, opt_state, value = update(eqx.combine(carry[0], rest), carry[1], *step, data, loss, batch_size, optimizer)
+        model, opt_state, value = update(eqx.combine(carry[0], rest), carry[1], *step, data, loss, batch_size, optimizer, mesh)
         return (eqx.filter(model, eqx.is_array), opt_state), value
 
     (weights, opt_state), losses = jax.lax.scan(body, (weights, opt_state), (keys, rates))
@@ -56,13 +66,14 @@ def _run(model, opt_state, keys, rates, data, loss, batch_size, optimizer):
 
 
 @eqx.filter_jit
-def run_chunk(model, opt_state, keys, rates, data, loss, batch_size, optimizer):
+def run_chunk(model, opt_state, keys, rates, data, loss, batch_size, optimizer, mesh=None):
     """Many steps in one compiled call.  Keys of shape (S, T) train S models, every array leaf stacked on a leading axis."""
-    if keys.ndim == 1:
-        return _run(model, opt_state, keys, rates, data, loss, batch_size, optimizer)
     arrays, rest = eqx.partition((model, opt_state, keys, rates, data, loss), eqx.is_array)
-    one = lambda a: eqx.filter(_run(*eqx.combine(a, rest), batch_size, optimizer), eqx.is_array)
-    return eqx.combine(jax.lax.map(one, arrays), (rest[0], rest[1], None))
+    run = lambda a: eqx.filter(_run(*eqx.combine(a, rest), batch_size, optimizer, mesh), eqx.is_array)
+    if keys.ndim == 2:
+        run = jax.vmap(run, spmd_axis_name="models")
+    model, opt_state, losses = run(arrays)
+    return *eqx.combine((model, opt_state), rest[:2]), constrain(losses, mesh)  # every device and host sees all the losses
 
 
 def _check(key, model, data, num_steps, batch_size):
@@ -88,17 +99,21 @@ def fit(
     learning_rate=5e-3,
     optimizer: optax.GradientTransformation = ADAM,
     progress: bool = False,
+    mesh: jax.sharding.Mesh | None = None,
 ):
     """Train a model on data: returns (model, losses), losses of shape (num_steps,).
 
     data: anything with len() that gives rows (B, D) when indexed, such as an array (n, D) or `Embedded`.
     loss: a function (model, key, x) -> scalar, such as `FlowLoss`.
     learning_rate: a peak, scheduled by `warmup_cosine`, or an array (num_steps,) with the rate of every step.
-    Many models at once: give S keys and S models stacked leaf by leaf (data, loss and learning rate likewise); losses are (S, num_steps).
+    Many models at once: give S keys and, each as one `stack`, S models, data sets, losses and rates; losses are (S, num_steps).
+    On a `mesh` (see `device_mesh`) the S models are divided over its axis "models" and each batch over its axis "batch"; the
+    numbers are those of one device, up to rounding.
     Interrupted by the keyboard, it returns what it has.  Zero steps return the model as it was.
     Raises ValueError on bad arguments and Diverged on a non-finite loss.  Chapter 5.
     """
     _check(key, model, data, num_steps, batch_size)
+    check_mesh(mesh, len(key) if key.ndim else None, batch_size)
     # Numbers become arrays: data to the compiled step, not code.  A plain function passes through.
     data, loss = jax.tree.map(lambda leaf: leaf if callable(leaf) else jnp.asarray(leaf), (data, loss))
     rates = jnp.asarray(learning_rate, float)
@@ -116,21 +131,24 @@ def fit(
 
     init = lambda m: optimizer.init(eqx.filter(m, eqx.is_inexact_array))
     opt_state = init(model) if key.ndim == 0 else eqx.filter_vmap(init)(model)
-    losses = np.zeros(key.shape + (0,), np.float32)
+    axes = ("models",) * key.ndim
+    model_, opt_state, data, loss = scatter((model, opt_state, data, loss), mesh, *axes)
+    losses, done = np.zeros(key.shape + (0,), np.float32), model  # what is sure: the finite losses and the weights that go with them
     bar = tqdm(total=num_steps, disable=not progress, desc="training")
     try:
         for start in range(0, num_steps, max(1, length)):
             part = np.s_[..., start : start + length]
-            new, opt_state, values = run_chunk(model, opt_state, keys[part], rates[part], data, loss, batch_size, optimizer)
+            steps = scatter((keys[part], rates[part]), mesh, *axes)
+            model_, opt_state, values = run_chunk(model_, opt_state, *steps, data, loss, batch_size, optimizer, mesh)
             values = np.asarray(values)[..., : num_steps - start]
             bad = np.argwhere(~np.isfinite(values))
             if len(bad):
-                step = start + int(bad[:, -1].min())
-                raise Diverged(step, float(values[tuple(bad[bad[:, -1].argmin()])]), model, losses)
-            model, losses = new, np.concatenate([losses, values], -1)
+                first = bad[bad[:, -1].argmin()]
+                raise Diverged(start + int(first[-1]), float(values[tuple(first)]), gather(done, mesh), losses)
+            done, losses = model_, np.concatenate([losses, values], -1)
             bar.update(values.shape[-1])
     except KeyboardInterrupt:
         print(f"interrupted after {losses.shape[-1]} of {num_steps} steps; returning the model as it stands")
     finally:
         bar.close()
-    return model, losses
+    return gather(done, mesh), losses

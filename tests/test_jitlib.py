@@ -155,9 +155,8 @@ def test_one_trace_serves_seeds_planes_and_predictions():
 
 def test_stacked_models_train_like_single_ones(data):
     keys = jax.random.split(KEYS[7], 2)
-    models = eqx.filter_vmap(lambda k: MLP(k, 8, 16, 3))(keys)
-    stack = lambda tree: jax.tree.map(lambda a: jnp.stack([jnp.asarray(a)] * 2), tree)
-    _, both = fit(keys, models, stack(data), stack(FlowLoss(V)), 20, 16, jnp.full(2, 1e-3))
+    models = jitlib.stack([MLP(k, 8, 16, 3) for k in keys])
+    _, both = fit(keys, models, jitlib.stack([data] * 2), jitlib.stack([FlowLoss(V)] * 2), 20, 16, jnp.full(2, 1e-3))
     for i in range(2):
         _, one = fit(keys[i], MLP(keys[i], 8, 16, 3), data, FlowLoss(V), 20, 16, 1e-3)
         np.testing.assert_allclose(both[i], one, rtol=1e-5)
@@ -234,7 +233,7 @@ BAD = {
     "rates of the wrong length": (lambda: fit(KEYS[0], MLP(KEYS[0], 2), jnp.ones((3, 2)), FlowLoss(X), 5, learning_rate=jnp.ones(4)), r"shape \(4,\)"),
     "non-finite cloud": (lambda: rms(jnp.array([[jnp.inf, 0.0]])), "1 non-finite numbers of 2"),
     "cloud not in the plane": (lambda: sliced_wasserstein(jnp.ones((3, 3)), jnp.ones((3, 2))), r"\(3, 3\) and \(3, 2\)"),
-    "bad std": (lambda: jitlib.logit_normal(0.0, 0.0), "std is 0.0; expected a positive number"),
+    "bad std": (lambda: jitlib.LogitNormal(0.0, 0.0), "std is 0.0; expected a positive number"),
 }
 
 
@@ -245,7 +244,7 @@ def test_bad_input_gets_a_clear_error(name):
         call()
 
 
-LAYERS = ["path", "target", "times", "loss", "model", "oracle", "data", "metrics", "sample", "train", "plot", "experiment"]
+LAYERS = ["path", "target", "times", "loss", "model", "oracle", "data", "metrics", "sample", "mesh", "train", "plot", "experiment", "table"]
 
 
 def imports(source):
