@@ -5,6 +5,7 @@ from pathlib import Path
 
 import equinox as eqx
 import jax
+import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -69,6 +70,57 @@ def test_a_perfect_prediction_has_loss_zero_at_both_ends():
     for target in TARGETS.values():
         for t in (0.0, 0.01, 0.5, 1.0):
             assert FlowLoss(target).at(lambda z, t: target.of(x[0], eps[0]), x[0], eps[0], t) == 0
+
+
+def test_the_mean_target_is_the_exact_mean_over_the_batch_on_the_same_line():
+    """sum_i w_i u_i by hand in double precision; at the far end of the path it is the drawn pair again."""
+    x, eps, _ = draws(64, 3)
+    seen = []
+
+    class Spy(FlowLoss):
+        def at(self, model, x, eps, t):
+            jax.debug.callback(lambda *row: seen.append(row), x, eps, t)
+            return FlowLoss.at(self, model, x, eps, t)
+
+    spy = lambda times: Spy(V, times=times, mean_target=True)(lambda z, t: z, KEYS[5], x)
+    spy(lambda key, shape: jnp.linspace(0.0, 0.99, 64))
+    noise = np.asarray(jax.random.normal(jax.random.split(KEYS[5])[1], x.shape), np.float64)
+    points = np.asarray(x, np.float64)
+    jax.effects_barrier()
+    assert len(seen) == 64
+    for mean, mean_eps, t in seen:
+        t = float(t)
+        row = int(round(t / 0.99 * 63))
+        z = t * points[row] + (1 - t) * noise[row]
+        logs = -((z - t * points) ** 2).sum(1) / (2 * (1 - t) ** 2)
+        weights = np.exp(logs - logs.max())
+        np.testing.assert_allclose(mean, weights @ points / weights.sum(), atol=2e-3)
+        np.testing.assert_allclose(t * mean + (1 - t) * mean_eps, z, atol=1e-5)
+    seen.clear()
+    spy(lambda key, shape: jnp.full(shape, 1 - 2.0**-20))
+    jax.effects_barrier()
+    order = [int(np.abs(points - np.asarray(mean)).sum(1).argmin()) for mean, *_ in seen]
+    assert sorted(order) == list(range(64))
+    np.testing.assert_allclose([e for _, e, _ in seen], noise[order], atol=0.3)  # rounding over 1 - t
+
+
+def test_the_mean_target_has_the_same_gradient_on_average_and_less_noise(data):
+    """On a batch that is all the data the mean gradients agree; on drawn batches, near the optimum, one gradient is far less noisy."""
+    model, _ = fit(KEYS[5], MLP(KEYS[5], 8, 32, 3), data, FlowLoss(X, X), 500, 128)
+    middle = lambda key, shape: jax.random.uniform(key, shape, minval=0.3, maxval=0.7)
+
+    def gradients(mean, fresh):
+        def one(key):
+            rows = jax.random.randint(key, (100,), 0, 500) if fresh else jnp.arange(100)
+            gradient = eqx.filter_grad(FlowLoss(X, X, middle, mean_target=mean))(model, key, data[rows])
+            return jax.flatten_util.ravel_pytree(eqx.filter(gradient, eqx.is_array))[0]
+
+        return np.asarray(jax.lax.map(one, jax.random.split(KEYS[6], 400)))
+
+    drawn, mean = gradients(False, False), gradients(True, False)
+    error = np.sqrt((drawn.var(0).sum() + mean.var(0).sum()) / 400)
+    assert np.linalg.norm(drawn.mean(0) - mean.mean(0)) < 3 * error < 0.5 * np.linalg.norm(drawn.mean(0))
+    assert gradients(True, True).var(0).sum() < 0.6 * gradients(False, True).var(0).sum()
 
 
 @pytest.mark.parametrize("p", TARGETS)
@@ -244,7 +296,7 @@ def test_bad_input_gets_a_clear_error(name):
         call()
 
 
-LAYERS = ["path", "target", "times", "loss", "model", "oracle", "data", "metrics", "sample", "mesh", "train", "plot", "experiment", "table"]
+LAYERS = ["path", "target", "times", "oracle", "loss", "model", "data", "metrics", "sample", "mesh", "train", "plot", "experiment", "table"]
 
 
 def imports(source):
