@@ -7,7 +7,7 @@ PY := .venv/bin/python
 WANT = $(shell cat requirements.txt jitlib/pyproject.toml | cksum)
 HAVE = $(shell cat .venv/stamp 2>/dev/null)
 
-.PHONY: help env browser book test execute serve lock clean
+.PHONY: help env browser book test bench execute serve lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the commands
@@ -36,6 +36,11 @@ browser: env
 test: browser  ## unit tests, the built pages in a browser, every chapter run again and compared
 	@$(PY) -m pytest -q -p no:cacheprovider tests
 	@$(PY) -m pytest -q -p no:cacheprovider --nbval --nbval-cell-timeout=900 --durations=10 book
+
+bench: env  ## time it all: _build/bench/report.md (about 10 minutes; PyTorch is fetched into _build for comparison)
+	@[ -x _build/bench/torch/bin/python ] || { $(PY) -m venv _build/bench/torch && _build/bench/torch/bin/python -m pip install --quiet \
+	  --disable-pip-version-check torch==2.13.0 numpy; } || rm -rf _build/bench/torch
+	@$(PY) tests/bench/bench.py
 
 execute: env  ## run chapters again, stale or not: make execute CHAPTER=05
 	@$(PY) book/execute.py --force $(CHAPTER)
