@@ -7,7 +7,7 @@ PY := .venv/bin/python
 WANT = $(shell cat requirements.txt jitlib/pyproject.toml | cksum)
 HAVE = $(shell cat .venv/stamp 2>/dev/null)
 
-.PHONY: help env browser book test bench execute serve lock clean
+.PHONY: help env browser book test bench mutants matrix links actions execute serve lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the commands
@@ -34,7 +34,8 @@ browser: env
 	  { echo "No browser was found or could be fetched; install Chromium or Chrome, for example: apt-get install chromium"; exit 1; }
 
 test: browser  ## unit tests, the built pages in a browser, every chapter run again and compared
-	@$(PY) -m pytest -q -p no:cacheprovider tests
+	@TYPES=1 $(PY) -m pytest -q -p no:cacheprovider tests
+	@$(PY) -m pytest -q -p no:cacheprovider tests/test_bad_inputs.py
 	@$(PY) -m pytest -q -p no:cacheprovider --nbval --nbval-cell-timeout=900 --durations=10 book
 
 bench: env  ## time it all: _build/bench/report.md (about 10 minutes; PyTorch is fetched into _build for comparison)
@@ -42,15 +43,33 @@ bench: env  ## time it all: _build/bench/report.md (about 10 minutes; PyTorch is
 	  --disable-pip-version-check torch==2.13.0 numpy; } || rm -rf _build/bench/torch
 	@$(PY) tests/bench/bench.py
 
+mutants: env  ## plant faults, one at a time, and list those that no test notices (about 25 minutes)
+	@[ -x _build/mutants/cosmic/bin/python ] || { $(PY) -m venv _build/mutants/cosmic && _build/mutants/cosmic/bin/python -m pip install --quiet \
+	  --disable-pip-version-check cosmic-ray==8.7.0; } || { rm -rf _build/mutants/cosmic; exit 1; }
+	@_build/mutants/cosmic/bin/python tests/mutants/general.py _build/mutants/general.json target loss sample path times metrics
+	@$(PY) tests/mutants/mutants.py
+
+matrix: env  ## the tests on other processors, threads, Pythons and versions (over an hour); some rows only: make matrix ROWS="one py313"
+	@$(PY) tests/matrix/matrix.py $(ROWS)
+
+links: env  ## ask every address in the book whether it is still there (needs a network)
+	@.venv/bin/jupyter-book build . --builder linkcheck -q
+
+actions: env  ## check the workflows with zizmor, and with actionlint where it is installed
+	@[ -x _build/actions/bin/zizmor ] || { $(PY) -m venv _build/actions && _build/actions/bin/python -m pip install --quiet \
+	  --disable-pip-version-check zizmor; } || { rm -rf _build/actions; exit 1; }
+	@_build/actions/bin/zizmor --offline --quiet .github
+	@if command -v actionlint >/dev/null; then actionlint; else echo "actionlint was not found: the workflows were checked by zizmor only"; fi
+
 execute: env  ## run chapters again, stale or not: make execute CHAPTER=05
 	@$(PY) book/execute.py --force $(CHAPTER)
 
 serve: env  ## show the built site on http://127.0.0.1:8000
 	@$(PY) -m http.server --bind 127.0.0.1 --directory _build/html 8000
 
-lock: env  ## resolve jitlib/pyproject.toml into requirements.txt anew
+lock: env  ## resolve jitlib/pyproject.toml into requirements.txt anew, from releases at least two weeks old
 	@$(PY) -m venv _build/lock && _build/lock/bin/python -m pip install --quiet uv
-	@_build/lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	@_build/lock/bin/uv pip compile --quiet --upgrade --exclude-newer "$$($(PY) -c 'import datetime as d; print(d.date.today() - d.timedelta(14))')" --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --extra book jitlib/pyproject.toml -o requirements.txt
 
 clean:  ## remove the site and the environment

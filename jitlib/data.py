@@ -7,20 +7,26 @@ from jax import numpy as jnp
 from jaxtyping import Array, Float
 from sklearn import datasets
 
+from jitlib import check
+
 
 def _seed(key) -> int:
     """An integer for scikit-learn, drawn from a JAX key."""
-    return int(jax.random.randint(key, (), 0, np.iinfo(np.int32).max))
+    return int(jax.random.randint(check.key(key), (), 0, np.iinfo(np.int32).max))
 
 
 def swiss_roll(key, num_points: int = 10_000, noise: float = 0.5) -> Float[Array, "n 2"]:
     """scikit-learn's Swiss roll without its depth, a tenth of its size: a spiral of about unit radius, shape (n, 2)."""
+    check.count(num_points=num_points)
+    check.within(0, float("inf"), noise=noise)
     roll, _ = datasets.make_swiss_roll(num_points, noise=noise, random_state=_seed(key))
     return jnp.asarray(roll[:, [0, 2]] / 10, jnp.float32)
 
 
 def moons(key, num_points: int = 10_000, noise: float = 0.05) -> Float[Array, "n 2"]:
     """scikit-learn's two interleaved half circles, shape (n, 2)."""
+    check.count(num_points=num_points)
+    check.within(0, float("inf"), noise=noise)
     points, _ = datasets.make_moons(num_points, noise=noise, random_state=_seed(key))
     return jnp.asarray(points, jnp.float32)
 
@@ -30,10 +36,11 @@ def orthonormal(key, dim: int, d: int = 2) -> Float[Array, "D d"]:
 
     The Q of a QR factorisation, its signs fixed by R's diagonal.  Raises ValueError unless D >= d >= 1.
     """
-    if not dim >= d >= 1:
+    check.count(dim=dim, d=d)
+    if dim < d:
         raise ValueError(f"cannot place d={d} orthonormal directions in D={dim} dimensions; expected D >= d >= 1")
-    q, r = jnp.linalg.qr(jax.random.normal(key, (dim, d)))
-    return q * jnp.sign(jnp.diag(r))
+    q, r = jnp.linalg.qr(jax.random.normal(check.key(key), (dim, d)))
+    return q * jnp.sign(jnp.diag(r))[None]
 
 
 class Embedded(eqx.Module):
@@ -54,6 +61,8 @@ class Embedded(eqx.Module):
         return self.points.shape[0]
 
     def __getitem__(self, index) -> Float[Array, "... D"]:
+        if isinstance(index, (int, np.integer)):
+            check.within(-len(self), len(self) - 1, index=index)  # JAX would clamp it and return another row
         return self.lift(self.points[index])
 
     @property

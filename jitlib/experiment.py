@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
+from jitlib import check
 from jitlib import data as data_
 from jitlib.loss import FlowLoss
 from jitlib.mesh import check_mesh
@@ -21,7 +22,10 @@ from jitlib.train import fit, stack, warmup_cosine
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """One training run, complete but for its seed.  `prediction` and `loss` are names in TARGETS."""
+    """One training run, complete but for its seed.  `prediction` and `loss` are names in TARGETS.
+
+    Raises ValueError on another name and on sizes that are not positive integers.
+    """
 
     dim: int
     prediction: str = "x"
@@ -42,8 +46,14 @@ class Setting:
     start: float | None = None
     stop: float = 1.0
 
+    def __post_init__(self):
+        named(self.prediction), named(self.loss)
+        sizes = ("dim", "width", "batch_size", "num_points", "solver_steps")
+        check.count(**{name: getattr(self, name) for name in sizes})
+        check.count(0, num_steps=self.num_steps)
+
     def flow_loss(self) -> FlowLoss:
-        """The loss of this setting; raises ValueError on an unknown target name."""
+        """The loss of this setting."""
         return FlowLoss(named(self.prediction), named(self.loss), self.times, self.floor, self.mean_target)
 
     def rates(self):
@@ -105,26 +115,36 @@ class Keys:
 def embedded(setting: Setting, keys: Keys) -> data_.Embedded:
     """The training data of a setting: its points on a random plane in `dim` dimensions."""
     points = setting.data(keys.data, setting.num_points)
-    return data_.Embedded(points, data_.orthonormal(keys.basis, setting.dim, points.shape[-1]))
+    return data_.Embedded(points, _basis(keys.basis, setting.dim, points.shape[-1]))
+
+
+_basis = jax.jit(data_.orthonormal, static_argnums=(1, 2))
+
+
+@eqx.filter_jit
+def _models(keys, dim, width, depth):
+    return eqx.filter_vmap(lambda key: MLP(key, dim, width, depth))(keys)
 
 
 def _train(settings: Sequence[Setting], keys: Sequence[Keys], progress: bool, mesh):
     one = settings[0]
     sets = [embedded(s, k) for s, k in zip(settings, keys)]
-    models = stack([MLP(k.model, one.dim, one.width, one.depth) for k in keys])
+    models = _models(jnp.stack([k.model for k in keys]), one.dim, one.width, one.depth)
     losses, rates = stack([s.flow_loss() for s in settings]), stack([s.rates() for s in settings])
-    train_keys = jnp.stack([k.train for k in keys])
-    models, history = fit(train_keys, models, stack(sets), losses, one.num_steps, one.batch_size, rates, progress=progress, mesh=mesh)
+    models, history = fit(jnp.stack([k.train for k in keys]), models, stack(sets), losses, one.num_steps, one.batch_size, rates, progress=progress, mesh=mesh)
     arrays, rest = eqx.partition(models, eqx.is_array)
     return sets, [eqx.combine(jax.tree.map(lambda a: a[i], arrays), rest) for i in range(len(sets))], history
+
+
+_views = jax.jit(lambda data, z: (data.project(z), data.off_plane(z)))
 
 
 def _measure(setting: Setting, seed: int, keys: Keys, data, model, losses) -> Run:
     grid = {"num_steps": setting.solver_steps, "step": setting.solver, "start": setting.start, "stop": setting.stop}
     z = sample(keys.sample, model, named(setting.prediction), setting.num_points, setting.dim, **grid)
-    cloud, fresh = data.project(z), setting.data(keys.fresh, setting.num_points)
-    finite = bool(jnp.isfinite(z).all())  # a sampler that ran away is infinitely far from the data
-    errors = (sliced_wasserstein(cloud, fresh), rms(data.off_plane(z))) if finite else (np.inf, np.inf)
+    (cloud, off), fresh = _views(data, z), setting.data(keys.fresh, setting.num_points)
+    finite = np.isfinite(z).all()  # a sampler that ran away is infinitely far from the data
+    errors = (sliced_wasserstein(cloud, fresh), rms(off)) if finite else (np.inf, np.inf)
     return Run(setting, seed, model, losses, np.asarray(cloud), *errors)
 
 
@@ -139,11 +159,11 @@ def runs(pairs: Iterable[tuple[Setting, int]], progress: bool = False, mesh=None
     """Train and measure pairs of a setting and a seed, those of one shape in one compiled call; yield each run as it is measured.
 
     Runs come shape by shape.  On a `mesh` the models of a shape are divided over its axis "models", so their number must divide.
-    Raises ValueError, before any training, on an unknown target name and where models or batch do not divide.
+    Raises ValueError, before any training, on a seed that is not a natural number and where models or batch do not divide.
     """
     shapes = {}
     for setting, seed in dict.fromkeys(pairs):
-        setting.flow_loss()
+        check.count(0, seed=seed)
         shapes.setdefault(shape_of(setting), []).append((setting, seed))
     for shape, group in shapes.items():
         check_mesh(mesh, len(group), shape.batch_size)

@@ -7,10 +7,11 @@ import jax
 from jax import numpy as jnp
 from jaxtyping import Array, Float
 
+from jitlib import check
 from jitlib import times as times_
 from jitlib.oracle import IdealPredictor
 from jitlib.path import interpolate
-from jitlib.target import EPS, V, X, Target, convert, determinant
+from jitlib.target import EPS, V, X, Target, checked, convert, determinant
 
 
 class FlowLoss(eqx.Module):
@@ -22,6 +23,7 @@ class FlowLoss(eqx.Module):
     determinants away from zero.  A perfect prediction has loss zero whatever the floor is.
     With `mean_target` the pair (x, eps) that made z is replaced by its mean given z, were the batch all the data: the same
     gradient on average, up to a bias that fades as the batch grows, with far less noise (chapter 5, arXiv 2302.00670).
+    Raises ValueError where prediction or loss is not a Target, times not a function or the floor negative.
     Source: arXiv 2511.13720, section 3.2 and table 1.  Derived in chapter 3.
     """
 
@@ -31,22 +33,35 @@ class FlowLoss(eqx.Module):
     floor: float | Float[Array, "..."] = 0.05
     mean_target: bool = eqx.field(default=False, static=True)
 
+    def __check_init__(self):
+        checked(self.prediction, "prediction"), checked(self.loss, "loss")
+        check.within(0, float("inf"), floor=self.floor)
+        if not callable(self.times):
+            raise ValueError(f"times is {self.times!r}; expected a function (key, shape) -> t, such as jitlib.uniform")
+
     def weight(self, t: Float[Array, "..."] | float) -> Float[Array, "..."]:
         """(Delta_loss / Delta_prediction)^2 at time t, of t's shape."""
         return (determinant(self.loss, t, self.floor) / determinant(self.prediction, t, self.floor)) ** 2
 
+    def of(
+        self, y: Float[Array, "*batch D"], x: Float[Array, "*batch D"], eps: Float[Array, "*batch D"], t: Float[Array, "*batch"]
+    ) -> Float[Array, "*batch"]:
+        """The loss of a prediction y of the target's value for the pair (x, eps) at time t, example by example."""
+        if y.shape != x.shape:
+            raise ValueError(f"the prediction has shape {y.shape} and the data {x.shape}; expected the same shape")
+        return self.weight(t) * jnp.mean((y - self.prediction.of(x, eps)) ** 2, -1)
+
     def at(self, model, x: Float[Array, " D"], eps: Float[Array, " D"], t: Float[Array, ""]) -> Float[Array, ""]:
-        """The loss of one example at a given noise and time."""
-        error = model(interpolate(x, eps, t), t) - self.prediction.of(x, eps)
-        return self.weight(t) * jnp.mean(error**2)
+        """The loss of a model on one example at a given noise and time."""
+        return self.of(model(interpolate(x, eps, t), t), x, eps, t)
 
     def __call__(self, model, key, x: Float[Array, "B D"]) -> Float[Array, ""]:
         """The mean loss of a batch; one key draws its times and its noise."""
         time_key, noise_key = jax.random.split(key)
         t = self.times(time_key, x.shape[:1])
         eps = jax.random.normal(noise_key, x.shape)
+        z = interpolate(x, eps, t)
         if self.mean_target:
-            z = interpolate(x, eps, t)
             x = jax.vmap(IdealPredictor(x))(z, t)
             eps = convert(x, z, t, X, EPS)
-        return jnp.mean(jax.vmap(self.at, in_axes=(None, 0, 0, 0))(model, x, eps, t))
+        return jnp.mean(self.of(jax.vmap(model)(z, t), x, eps, t))

@@ -7,9 +7,13 @@ from jaxtyping import Array, Float
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial import KDTree
 
+from jitlib import check
+
 
 def _finite(**clouds) -> None:
     for name, cloud in clouds.items():
+        if not np.size(cloud):
+            raise ValueError(f"{name} is empty, of shape {np.shape(cloud)}; expected at least one point")
         bad = int(np.size(cloud) - np.isfinite(cloud).sum())
         if bad:
             raise ValueError(f"{name} has {bad} non-finite numbers of {np.size(cloud)}; expected none")
@@ -37,6 +41,7 @@ def sliced_wasserstein(
     if a.shape[-1] != 2 or b.shape[-1] != 2:
         raise ValueError(f"the clouds have shapes {a.shape} and {b.shape}; expected (n, 2) and (m, 2)")
     _finite(a=a, b=b)
+    check.count(num_angles=num_angles, num_quantiles=num_quantiles)
     angles = jnp.arange(num_angles) * (jnp.pi / num_angles)
     levels = (jnp.arange(num_quantiles) + 0.5) / num_quantiles
     return float(_sliced(a, b, angles, levels))
@@ -60,7 +65,7 @@ def wasserstein(a: Float[Array, "n D"], b: Float[Array, "n D"]) -> float:
 def rms(x: Float[Array, "n D"]) -> float:
     """The root-mean-square length of the rows of x: of `Embedded.off_plane(x)`, the root of the off-plane energy."""
     _finite(x=x)
-    return float(jnp.sqrt(jnp.mean(jnp.sum(x**2, -1))))
+    return float(np.sqrt(np.mean(np.sum(np.square(x), -1))))
 
 
 def stray(cloud: Float[Array, "n d"], data: Float[Array, "m d"], fresh: Float[Array, "k d"], level: float = 0.999) -> float:
@@ -71,5 +76,9 @@ def stray(cloud: Float[Array, "n d"], data: Float[Array, "m d"], fresh: Float[Ar
     distance.  Raises ValueError where a cloud is not finite.  Chapter 5.
     """
     _finite(cloud=cloud, data=data, fresh=fresh)
+    check.within(0, 1, level=level)
+    if not np.shape(cloud)[1:] == np.shape(data)[1:] == np.shape(fresh)[1:]:
+        shapes = ", ".join(str(np.shape(points)) for points in (cloud, data, fresh))
+        raise ValueError(f"cloud, data and fresh have the shapes {shapes}; expected points of one dimension")
     nearest = KDTree(np.asarray(data)).query
     return float(np.mean(nearest(np.asarray(cloud))[0] > np.quantile(nearest(np.asarray(fresh))[0], level)))

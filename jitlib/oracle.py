@@ -5,6 +5,7 @@ import jax
 from jax import numpy as jnp
 from jaxtyping import Array, Float
 
+from jitlib import check
 from jitlib.path import row
 from jitlib.target import X, Target, convert, determinant
 
@@ -22,6 +23,11 @@ class IdealPredictor(eqx.Module):
     points: Float[Array, "n d"]
     basis: Float[Array, "D d"] | None = None
     target: Target = X
+
+    def __check_init__(self):
+        if self.points.ndim < 2 or not self.points.size or self.basis is not None and self.basis.shape[-1] != self.points.shape[-1]:
+            basis = None if self.basis is None else self.basis.shape
+            raise ValueError(f"points have shape {self.points.shape} and the basis {basis}; expected (n, d) with n >= 1, and (D, d) or None")
 
     def __call__(self, z: Float[Array, " D"], t: Float[Array, ""]) -> Float[Array, " D"]:
         alpha, sigma = row(t)
@@ -42,6 +48,13 @@ class Gaussian(eqx.Module):
     mean: Float[Array, " D"]
     variances: Float[Array, " D"]
     axes: Float[Array, "D D"]
+
+    def __check_init__(self):
+        D = self.mean.shape[-1:]
+        if self.variances.shape[-1:] != D or self.axes.shape[-2:] != 2 * D:
+            raise ValueError(f"mean, variances and axes have the shapes {self.mean.shape}, {self.variances.shape} and {self.axes.shape}; "
+                             "expected (D,), (D,) and (D, D)")  # fmt: skip
+        check.within(0, float("inf"), variances=self.variances)
 
     def spread(self, t) -> Float[Array, " D"]:
         """c_t = t^2 s + (1 - t)^2, the variances of z at time t along the axes."""

@@ -3,6 +3,8 @@
 from jaxtyping import Array, Float
 from jax import numpy as jnp
 
+from jitlib import check
+
 
 def row(t):
     """The path as a row (t, 1 - t) acting on the pair (x, eps)."""
@@ -12,11 +14,12 @@ def row(t):
 def per_example(t: Float[Array, "..."] | float, x: Float[Array, "..."]) -> Float[Array, "..."]:
     """View t, of shape () or x's leading axes, so that it multiplies x.
 
-    Raises ValueError where the shapes do not allow it: (B, 1) beside (B, D) would otherwise broadcast silently.
+    Raises ValueError where the shapes do not allow it: (B, 1) beside (B, D) would otherwise broadcast silently; and outside [0, 1].
     """
     t = jnp.asarray(t, x.dtype)
     if t.shape != x.shape[: t.ndim]:
         raise ValueError(f"t has shape {t.shape}; expected () or the leading axes of the data's shape {x.shape}")
+    check.within(0, 1, t=t)
     return t.reshape(t.shape + (1,) * (x.ndim - t.ndim))
 
 
@@ -25,7 +28,8 @@ def interpolate(
 ) -> Float[Array, "*batch D"]:
     """The point z = t x + (1 - t) eps: noise at t = 0, data at t = 1.
 
-    Shapes: x and eps (..., D); t is () or the leading axes of x.  Raises ValueError on any other shape.
+    Shapes: x and eps (..., D); t is () or the leading axes of x.  Raises ValueError on any other shape and
+    on a time outside [0, 1].
     Source: arXiv 2511.13720, eq. 1.  Derived in chapter 2.
     """
     if x.shape != eps.shape:

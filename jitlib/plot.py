@@ -40,6 +40,8 @@ def panels(rows: int, columns: int, height: float = 1.9, width: float = 7.0):
 def cloud(ax, points, name: str = "data", frame: tuple[float, float] = FRAME, color: str | None = None, count: bool = True) -> int:
     """Scatter points (n, 2) in a square window, write there how many lie outside it (unless `count` is false), return that number."""
     points = np.asarray(points)
+    if points.ndim != 2 or points.shape[1] != 2:
+        raise ValueError(f"the points have shape {points.shape}; expected (n, 2), as project gives them")
     outside = int(np.sum(~np.all((points >= frame[0]) & (points <= frame[1]), axis=-1)))
     ax.scatter(*points.T, s=1.2, alpha=0.35, linewidths=0, color=color or COLORS[name], rasterized=True)
     ax.set(xlim=frame, ylim=frame, aspect="equal", xticks=[], yticks=[])
@@ -80,6 +82,8 @@ def spread(values, digits: int = 3) -> str:
 
     Both are printed to the band's second significant digit, and to `digits` decimals at most.
     """
+    if np.size(values) < 2:
+        raise ValueError(f"there are {np.size(values)} values; a spread needs at least 2, one for each seed")
     mean, band = np.mean(values), 2 * np.std(values, ddof=1)
     band = max(band, abs(mean) / 10, 10.0**-digits)
     decimals = int(np.clip(1 - np.floor(np.log10(band)), 0, digits))

@@ -4,11 +4,13 @@ from collections.abc import Callable
 
 import equinox as eqx
 import jax
+import numpy as np
 from jax import numpy as jnp
 from jaxtyping import Array, Float
 
+from jitlib import check
 from jitlib.path import row
-from jitlib.target import V, Target, convert, determinant
+from jitlib.target import V, Target, checked, convert, determinant
 from jitlib.times import time_grid
 
 
@@ -35,7 +37,7 @@ def heun_step(velocity: Callable, z: Float[Array, "..."], t, s) -> Float[Array, 
 def integrate(
     velocity: Callable,
     z: Float[Array, "..."],
-    grid: Float[Array, " N+1"],
+    grid: Float[Array, " times"],
     step: Callable = heun_step,
     last_step: Callable | None = None,
     save_every: int | None = None,
@@ -44,12 +46,14 @@ def integrate(
 
     `last_step` replaces `step` on the last interval.  Returns the end point; with `save_every=k` also the states
     at grid[0], grid[k], grid[2k], ... stacked on a new first axis.  Memory does not grow with the number of steps otherwise.
-    Raises ValueError where the grid has fewer than two times.  Chapter 6.
+    Raises ValueError where the grid has fewer than two times or does not grow.  Chapter 6.
     """
     if grid.ndim != 1 or grid.shape[0] < 2:
         raise ValueError(f"the grid has shape {grid.shape}; expected (N + 1,) with at least one step")
-    if save_every is not None and save_every < 1:
-        raise ValueError(f"save_every is {save_every}; expected at least 1, or None")
+    if check.known(grid) and not np.all(np.diff(np.asarray(grid)) > 0):
+        raise ValueError(f"the grid is {np.asarray(grid)}; expected times that grow")
+    if save_every is not None:
+        check.count(save_every=save_every)
 
     def advance(z, interval):
         return step(velocity, z, *interval), None if save_every is None else z
@@ -67,7 +71,8 @@ def start_of(prediction: Target, floor=0.05) -> float:
 
 
 @eqx.filter_jit
-def _solve(model, z, grid, prediction, floor, step, last_step, save_every):
+def _solve(key, shape, model, grid, prediction, floor, step, last_step, save_every):
+    z = row(grid[0])[1] * jax.random.normal(key, shape)
     solve = lambda z: integrate(velocity(model, prediction, floor), z, grid, step, last_step, save_every)
     return jax.vmap(solve, out_axes=0 if save_every is None else (0, 1))(z)
 
@@ -94,14 +99,16 @@ def sample(
       * where the velocity at `stop` is 0/0 (x at t = 1) the last step is Euler's, which lands on the predicted x,
         unless `last_step` says otherwise.
     Returns the end points, shape (num_samples, D); with `save_every` also the trajectory, shape (K, num_samples, D).
-    Raises ValueError on num_samples < 1 or an impossible grid.  Derived in chapter 6.
+    Raises ValueError on num_samples < 1, on an impossible grid, and where key or prediction is not one.  Derived in chapter 6.
     """
-    if num_samples < 1:
-        raise ValueError(f"num_samples is {num_samples}; expected at least 1")
+    check.count(num_samples=num_samples, dim=dim)
+    check.within(0, float("inf"), floor=floor)
+    key, prediction = check.key(key), checked(prediction, "prediction")
     start = start_of(prediction) if start is None else start
+    if floor == 0 and determinant(prediction, start) == 0:
+        raise ValueError(f"{prediction} knows no velocity at t = {start:g}; expected a later start, or a floor above 0")
     grid = time_grid(num_steps, start, stop)
     if last_step is None:
         last_step = euler_step if floor == 0 and determinant(prediction, stop) == 0 else step
-    z = row(start)[1] * jax.random.normal(key, (num_samples, dim))
     prediction = jax.tree.map(jnp.asarray, prediction)  # data, not code: one compilation for every target
-    return _solve(model, z, grid, prediction, jnp.asarray(floor), step, last_step, save_every)
+    return _solve(key, (num_samples, dim), model, grid, prediction, jnp.asarray(floor), step, last_step, save_every)

@@ -2,10 +2,11 @@
 
 from typing import NamedTuple
 
+import numpy as np
 from jax import numpy as jnp
 from jaxtyping import Array, Float
 
-from jitlib import path
+from jitlib import check, path
 
 
 class Target(NamedTuple):
@@ -32,6 +33,13 @@ def named(name: str) -> Target:
     return TARGETS[name]
 
 
+def checked(target: Target, what: str = "the target") -> Target:
+    """The target itself, or a ValueError where it is not one, such as a mere name."""
+    if not isinstance(target, Target):
+        raise ValueError(f"{what} is {target!r}; expected a Target, such as jitlib.X")
+    return target
+
+
 def cross(p, q):
     """The determinant [p, q] = p1 q2 - p2 q1 of two rows."""
     return p[0] * q[1] - p[1] * q[0]
@@ -41,8 +49,9 @@ def determinant(target: Target, t: Float[Array, "..."] | float, floor=0.0) -> Fl
     """Delta(t) = t b - (1 - t) a, kept at least `floor` away from zero.
 
     For x it is -(1 - t), for eps t, for v -1.  The sign is kept; a zero takes the sign at t = 1/2.
-    This is the only floor in the library.  Derived in chapter 2, used in chapters 3 and 6.
+    This is the only floor in the library.  Raises ValueError on a negative floor.  Derived in chapter 2, used in chapters 3 and 6.
     """
+    check.within(0, float("inf"), floor=floor)
     delta = cross(path.row(jnp.asarray(t, float)), target)
     sign = jnp.sign(jnp.where(delta == 0, target.b - target.a, delta))
     return sign * jnp.maximum(jnp.abs(delta), floor)
@@ -60,15 +69,19 @@ def convert(
 
         y' = (Delta' y + [target, source] z) / Delta
 
-    Shapes: y and z (..., D); t is () or the leading axes.  With floor = 0 the result is infinite or NaN where
-    the source's determinant vanishes (x at t = 1, eps at t = 0).  Raises ValueError on a wrong shape.
+    Shapes: y and z (..., D); t is () or the leading axes.  Where the source's determinant vanishes (x at t = 1, eps at t = 0)
+    the floor decides.  Raises ValueError on a wrong shape, on a time outside [0, 1], and where that determinant is zero and the
+    floor too; inside a compiled function, where times cannot be looked at, the result is then infinite or NaN.
     Source: arXiv 2511.13720, table 1 and eq. 5.  Derived in chapter 2.
     """
     if y.shape != z.shape:
         raise ValueError(f"the prediction has shape {y.shape} and z has shape {z.shape}; expected the same shape")
     t = path.per_example(t, z)
-    numerator = determinant(target, t, floor) * y + cross(target, source) * z
-    return numerator / determinant(source, t, floor)
+    denominator = determinant(checked(source), t, floor)
+    if check.known(denominator) and not np.all(denominator):
+        raise ValueError(f"{source} has determinant 0 at t = {np.asarray(t)[np.asarray(denominator) == 0].flat[0]:g}; expected "
+                         "another time, or a floor above 0")  # fmt: skip
+    return (determinant(checked(target), t, floor) * y + cross(target, source) * z) / denominator
 
 
 def recover(

@@ -4,8 +4,11 @@ import functools
 
 import equinox as eqx
 import jax
+import numpy as np
 from jax import numpy as jnp
 from jaxtyping import Array, Float
+
+from jitlib import check
 
 
 def uniform(key, shape: tuple[int, ...] = ()) -> Float[Array, "..."]:
@@ -31,7 +34,8 @@ class LogitNormal(eqx.Module):
     std: float | Float[Array, "..."] = 0.8
 
     def __check_init__(self):
-        if not self.std > 0:
+        check.within(-float("inf"), float("inf"), mean=self.mean)
+        if check.known(self.std) and not np.all(self.std > 0):
             raise ValueError(f"std is {self.std}; expected a positive number")
 
     def __call__(self, key, shape: tuple[int, ...] = ()) -> Float[Array, "..."]:
@@ -44,17 +48,21 @@ class ClippedUniform(eqx.Module):
     low: float | Float[Array, "..."]
     high: float | Float[Array, "..."]
 
+    def __check_init__(self):
+        check.within(0, 1, low=self.low, high=self.high)
+        if check.known(self.low) and check.known(self.high) and not np.all(self.low <= self.high):
+            raise ValueError(f"low is {self.low} and high is {self.high}; expected low <= high")
+
     def __call__(self, key, shape: tuple[int, ...] = ()) -> Float[Array, "..."]:
         return jnp.clip(jax.random.uniform(key, shape), self.low, self.high)
 
 
-def time_grid(num_steps: int, start: float = 0.0, stop: float = 1.0) -> Float[Array, " N+1"]:
+def time_grid(num_steps: int, start: float = 0.0, stop: float = 1.0) -> Float[Array, " times"]:
     """The num_steps + 1 equally spaced times from start to stop, both included.
 
-    Raises ValueError unless num_steps >= 1 and 0 <= start < stop <= 1.  Chapter 6.
+    Raises ValueError unless num_steps is an integer >= 1 and 0 <= start < stop <= 1.  Chapter 6.
     """
-    if num_steps < 1:
-        raise ValueError(f"num_steps is {num_steps}; expected at least 1")
+    check.count(num_steps=num_steps)
     if not 0 <= start < stop <= 1:
         raise ValueError(f"start is {start} and stop is {stop}; expected 0 <= start < stop <= 1")
     return jnp.linspace(start, stop, num_steps + 1)

@@ -1,5 +1,6 @@
 """One trainer: a jitted scan over steps (chapter 5)."""
 
+import functools
 from collections.abc import Callable
 
 import equinox as eqx
@@ -10,6 +11,7 @@ from jax import numpy as jnp
 from jaxtyping import Array, Float
 from tqdm import tqdm
 
+from jitlib import check
 from jitlib.mesh import check_mesh, constrain, gather, scatter
 
 CHUNK = 100  # steps between two looks of the host: often enough to show progress, rarely enough to cost nothing
@@ -24,7 +26,8 @@ class Diverged(FloatingPointError):
         self.step, self.model, self.losses = step, model, losses
 
 
-def warmup_cosine(peak, num_steps: int, warmup: float = 0.05, end: float = 0.01) -> Float[Array, " T"]:
+@functools.partial(jax.jit, static_argnames=("num_steps", "warmup", "end"))
+def warmup_cosine(peak, num_steps: int, warmup: float = 0.05, end: float = 0.01) -> Float[Array, "*models T"]:
     """The rate of every step: linear from 0 to `peak` over the first 5 %, then a half cosine to 1 % of `peak`.
 
     `peak` may be an array of shape (S,): one schedule for each of S models, shape (S, T).
@@ -76,14 +79,33 @@ def run_chunk(model, opt_state, keys, rates, data, loss, batch_size, optimizer, 
     return *eqx.combine((model, opt_state), rest[:2]), constrain(losses, mesh)  # every device and host sees all the losses
 
 
-def _check(key, model, data, num_steps, batch_size):
-    if not jnp.issubdtype(getattr(key, "dtype", None), jax.dtypes.prng_key):
-        raise ValueError(f"key is {key!r}; expected a typed key, as made by jax.random.key(0)")
-    if num_steps < 0 or batch_size < 1:
-        raise ValueError(f"num_steps is {num_steps} and batch_size {batch_size}; expected at least 0 and 1")
+@eqx.filter_jit
+def _begin(key, model, rates, num_steps, optimizer):
+    """The optimizer's first state, and the keys and rates of every chunk; compiled as one, since a dozen small calls take longer."""
+    if rates.ndim == key.ndim:
+        rates = warmup_cosine(rates, num_steps)
+    # Chunks of one length make one trace.  The last is filled up with steps of rate zero, which change nothing.
+    count = -(-num_steps // CHUNK)
+    length = -(-num_steps // max(1, count))
+    rates = jnp.pad(rates, [(0, 0)] * key.ndim + [(0, count * length - num_steps)])
+    split = lambda k: jax.random.split(k, count * length)
+    keys = split(key) if key.ndim == 0 else jax.vmap(split)(key)
+    chunks = [(keys[..., i : i + length], rates[..., i : i + length]) for i in range(0, num_steps, max(1, length))]
+    init = lambda m: optimizer.init(eqx.filter(m, eqx.is_inexact_array))
+    return init(model) if key.ndim == 0 else eqx.filter_vmap(init)(model), chunks
+
+
+def _check(key, data, loss, num_steps, batch_size, learning_rate):
+    check.count(0, num_steps=num_steps)
+    check.count(batch_size=batch_size)
+    check.within(0, float("inf"), learning_rate=learning_rate)
+    if not callable(loss):
+        raise ValueError(f"loss is {loss!r}; expected a function (model, key, x) -> number, such as FlowLoss(X)")
     if key.ndim == 0 and len(data) == 0:
         raise ValueError("the data set is empty; expected at least one row")
     for leaf in jax.tree.leaves(data):
+        if not jnp.issubdtype(jnp.asarray(leaf).dtype, jnp.floating):
+            raise ValueError(f"the data have the type {jnp.asarray(leaf).dtype}; expected floating-point numbers")
         rows = np.argwhere(~np.isfinite(leaf))
         if len(rows):
             raise ValueError(f"the data has a non-finite number at index {tuple(map(int, rows[0]))}; expected none")
@@ -112,34 +134,23 @@ def fit(
     Interrupted by the keyboard, it returns what it has.  Zero steps return the model as it was.
     Raises ValueError on bad arguments and Diverged on a non-finite loss.  Chapter 5.
     """
-    _check(key, model, data, num_steps, batch_size)
+    key = check.key(key, batch=True)
+    _check(key, data, loss, num_steps, batch_size, learning_rate)
     check_mesh(mesh, len(key) if key.ndim else None, batch_size)
     # Numbers become arrays: data to the compiled step, not code.  A plain function passes through.
     data, loss = jax.tree.map(lambda leaf: leaf if callable(leaf) else jnp.asarray(leaf), (data, loss))
     rates = jnp.asarray(learning_rate, float)
-    if rates.ndim == key.ndim:
-        rates = warmup_cosine(rates, num_steps)
-    if rates.shape != key.shape + (num_steps,):
+    if rates.shape not in (key.shape, key.shape + (num_steps,)):
         raise ValueError(f"learning_rate has shape {rates.shape}; expected {key.shape} or {key.shape + (num_steps,)}")
-    # Chunks of one length make one trace.  The last is filled up with steps of rate zero, which change nothing.
-    chunks = max(1, -(-num_steps // CHUNK))
-    length = -(-num_steps // chunks)
-    padding = [(0, 0)] * key.ndim + [(0, chunks * length - num_steps)]
-    rates = jnp.pad(rates, padding)
-    split = lambda k: jax.random.split(k, chunks * length)
-    keys = split(key) if key.ndim == 0 else jax.vmap(split)(key)
-
-    init = lambda m: optimizer.init(eqx.filter(m, eqx.is_inexact_array))
-    opt_state = init(model) if key.ndim == 0 else eqx.filter_vmap(init)(model)
+    opt_state, chunks = _begin(key, model, rates, num_steps, optimizer)
     axes = ("models",) * key.ndim
     model_, opt_state, data, loss = scatter((model, opt_state, data, loss), mesh, *axes)
     losses, done = np.zeros(key.shape + (0,), np.float32), model  # what is sure: the finite losses and the weights that go with them
     bar = tqdm(total=num_steps, disable=not progress, desc="training")
     try:
-        for start in range(0, num_steps, max(1, length)):
-            part = np.s_[..., start : start + length]
-            steps = scatter((keys[part], rates[part]), mesh, *axes)
-            model_, opt_state, values = run_chunk(model_, opt_state, *steps, data, loss, batch_size, optimizer, mesh)
+        for steps in chunks:
+            start = losses.shape[-1]
+            model_, opt_state, values = run_chunk(model_, opt_state, *scatter(steps, mesh, *axes), data, loss, batch_size, optimizer, mesh)
             values = np.asarray(values)[..., : num_steps - start]
             bad = np.argwhere(~np.isfinite(values))
             if len(bad):

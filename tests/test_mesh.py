@@ -85,18 +85,3 @@ def test_the_batch_is_truly_divided_over_the_devices():
     assert done.returncode == 0, done.stderr[-3000:]
     (whole, lonely), (share, reduced) = [line.split() for line in done.stdout.splitlines()]
     assert float(share) < float(whole) / 4 and (lonely, reduced) == ("False", "True")
-
-
-def test_what_does_not_divide_is_refused_before_any_training():
-    one = jitlib.device_mesh(1, 1, jax.devices()[:1])
-    with pytest.raises(ValueError, match=r"there are 1 devices; a mesh of 4 x 2 .* needs 8"):
-        jitlib.device_mesh(4, 2, jax.devices()[:1])
-    check = jitlib.mesh.check_mesh
-    fake = type("Mesh", (), {"axis_names": ("models", "batch"), "shape": {"models": 8, "batch": 3}})()
-    with pytest.raises(ValueError, match="9 models cannot be divided evenly over the 8 devices .*'models'; expected a multiple of 8"):
-        check(fake, 9, 6)
-    with pytest.raises(ValueError, match="256 examples cannot be divided evenly over the 3 devices .*'batch'"):
-        check(fake, None, 256)
-    with pytest.raises(ValueError, match=r"the mesh has the axes \('a', 'b'\); expected \('models', 'batch'\)"):
-        check(jax.sharding.Mesh(np.array(jax.devices()[:1]).reshape(1, 1), ("a", "b")), 1, 1)
-    assert check(one, 3, 5) is None and check(None, 3, 5) is None

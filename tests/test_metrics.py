@@ -1,0 +1,70 @@
+"""Distances between clouds against sorting, matching and known shifts."""
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import jitlib
+from jitlib import rms, sliced_wasserstein, swiss_roll, wasserstein
+
+KEYS = jax.random.split(jax.random.key(2), 4)
+
+
+@given(dx=st.floats(-2, 2), dy=st.floats(-2, 2), scale=st.floats(0.1, 3))
+@settings(max_examples=20, deadline=None)
+def test_shift_and_scale(dx, dy, scale):
+    """M1: a shift by d is |d| / sqrt 2 for the sliced distance and |d| for the exact one; both scale with the data."""
+    a, shift = swiss_roll(KEYS[0], 100), jnp.array([[dx, dy]])
+    assert sliced_wasserstein(a, a) == 0 and wasserstein(a, a) < 1e-3
+    assert np.isclose(sliced_wasserstein(a, a + shift), np.hypot(dx, dy) / 2**0.5, atol=1e-4)
+    assert np.isclose(wasserstein(a, a[::-1] + shift), np.hypot(dx, dy), atol=1e-3)
+    assert np.isclose(sliced_wasserstein(scale * a, scale * (a + 1)), scale * sliced_wasserstein(a, a + 1), rtol=1e-3)
+
+
+def test_both_are_symmetric_and_blind_to_order_and_rotation():
+    """M1."""
+    a, b = swiss_roll(KEYS[0], 200), swiss_roll(KEYS[1], 200) * 1.1
+    turn = jnp.array([[np.cos(0.6), -np.sin(0.6)], [np.sin(0.6), np.cos(0.6)]])
+    for distance in (sliced_wasserstein, wasserstein):
+        here = distance(a, b)
+        assert here > 0.01 and np.isclose(distance(b, a), here, rtol=1e-4) and np.isclose(distance(a[::-1], b), here, rtol=1e-4)
+        assert np.isclose(distance(a @ turn.T, b @ turn.T), here, rtol=2e-3)
+
+
+def test_sliced_distance_is_the_mean_over_directions_of_sorted_differences():
+    """M2: a sort in each direction, with as many quantiles as points."""
+    a, b = np.asarray(swiss_roll(KEYS[0], 400)), np.asarray(swiss_roll(KEYS[1], 400)) * 1.2
+    squares = []
+    for angle in np.arange(50) * np.pi / 50:
+        axis = np.array([np.cos(angle), np.sin(angle)])
+        squares.append(np.mean((np.sort(a @ axis) - np.sort(b @ axis)) ** 2))
+    assert np.isclose(sliced_wasserstein(jnp.asarray(a), jnp.asarray(b), 50, 400), np.mean(squares) ** 0.5, rtol=0.02)
+
+
+def test_exact_distance_is_the_least_over_all_matchings():
+    """M2: every matching of five points tried."""
+    a, b = np.asarray(jax.random.normal(KEYS[0], (5, 3))), np.asarray(jax.random.normal(KEYS[1], (5, 3)))
+    least = min(np.mean(((a - b[list(order)]) ** 2).sum(1)) for order in itertools.permutations(range(5)))
+    assert np.isclose(wasserstein(jnp.asarray(a), jnp.asarray(b)), least**0.5, rtol=1e-5)
+
+
+def test_the_noise_floor_falls_like_the_root_of_the_number_of_points():
+    """M4."""
+    floors = [np.mean([sliced_wasserstein(*(swiss_roll(k, n) for k in jax.random.split(key)), num_angles=20) for key in KEYS]) for n in (400, 6400)]
+    assert 2.5 < floors[0] / floors[1] < 6.5
+
+
+def test_root_mean_square_length():
+    assert np.isclose(rms(jnp.array([[3.0, 4.0], [0.0, 0.0]])), 12.5**0.5)
+
+
+def test_strays_are_the_samples_away_from_the_data():
+    data, fresh = swiss_roll(KEYS[0], 3000), swiss_roll(KEYS[1], 3000)
+    assert jitlib.stray(data, data, fresh) == 0 and abs(jitlib.stray(fresh, data, fresh) - 0.001) < 0.001
+    mixed = jnp.concatenate([data[:900], jnp.full((100, 2), 5.0)])
+    assert jitlib.stray(mixed, data, fresh) == pytest.approx(0.1)
+    assert jitlib.stray(fresh, data, fresh, level=0.9) == pytest.approx(0.1, abs=0.001)

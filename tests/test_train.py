@@ -1,0 +1,190 @@
+"""The trainer: equal to the plain loop, one trace, resumable in parts, honest about failure, and it learns."""
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import jitlib
+from jitlib import EPS, MLP, TARGETS, V, X, Embedded, FlowLoss, Gaussian, fit, orthonormal, swiss_roll, update
+
+KEYS = jax.random.split(jax.random.key(0), 8)
+ADAM = jitlib.train.ADAM
+
+
+def leaves(model):
+    return jax.tree.leaves(eqx.filter(model, eqx.is_array))
+
+
+def close(one, other, atol=1e-5):
+    for a, b in zip(leaves(one), leaves(other), strict=True):
+        np.testing.assert_allclose(a, b, atol=atol)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return Embedded(swiss_roll(KEYS[3], 500), orthonormal(KEYS[4], 8))
+
+
+def test_scan_equals_the_plain_loop(data):
+    """T1."""
+    loss, steps = FlowLoss(X), 20
+    model, losses = MLP(KEYS[5], 8, 16, 3), []
+    fitted, history = fit(KEYS[6], model, data, loss, steps, 32)
+    opt_state = ADAM.init(eqx.filter(model, eqx.is_inexact_array))
+    for key, rate in zip(jax.random.split(KEYS[6], steps), jitlib.warmup_cosine(5e-3, steps)):
+        model, opt_state, value = update(model, opt_state, key, rate, data, loss, 32)
+        losses.append(value)
+    np.testing.assert_allclose(history, losses, rtol=1e-5)
+    close(fitted, model)
+
+
+def test_two_parts_are_the_whole(data):
+    """T2: the state carried between chunks is all there is."""
+    model, loss = MLP(KEYS[5], 8, 16, 3), jax.tree.map(lambda a: a if callable(a) else jnp.asarray(a), FlowLoss(V))
+    state, keys, rates = ADAM.init(eqx.filter(model, eqx.is_array)), jax.random.split(KEYS[6], 12), jnp.full(12, 1e-3)
+    whole, _, losses = jitlib.train.run_chunk(model, state, keys, rates, data, loss, 16, ADAM)
+    half, state, first = jitlib.train.run_chunk(model, state, keys[:5], rates[:5], data, loss, 16, ADAM)
+    other, _, second = jitlib.train.run_chunk(half, state, keys[5:], rates[5:], data, loss, 16, ADAM)
+    np.testing.assert_allclose(jnp.concatenate([first, second]), losses, rtol=1e-6)
+    close(whole, other, 1e-6)
+
+
+def test_a_seed_decides_everything_and_another_seed_something_else(data):
+    """T3, T7."""
+    run = lambda key: fit(key, MLP(KEYS[5], 8, 16, 3), data, FlowLoss(X), 130, 16)
+    (one, first), (same, again), (_, other) = run(KEYS[6]), run(KEYS[6]), run(KEYS[7])
+    assert first.shape == (130,) and np.isfinite(first).all()
+    np.testing.assert_allclose(first, again, rtol=1e-6)
+    close(one, same, 1e-6)
+    assert np.abs(first - other).max() > 1e-3
+
+
+def test_a_batch_draws_every_row_and_steps_draw_different_rows_times_and_noise(data):
+    """T4 (with replacement), T9."""
+    seen = []
+
+    def spy(model, key, x):
+        jax.debug.callback(lambda x: seen.append(np.asarray(x)), x)
+        return FlowLoss(X)(model, key, x)
+
+    rows = jnp.arange(8.0)[:, None] * jnp.ones((1, 3))
+    fit(KEYS[0], MLP(KEYS[1], 3, 8, 2), rows, spy, 40, 16)
+    jax.effects_barrier()
+    assert len(seen) == 40 and all(x.shape == (16, 3) for x in seen) and {float(v) for x in seen for v in x[:, 0]} == set(range(8))
+    assert len({x.tobytes() for x in seen}) == 40
+    values = [float(FlowLoss(X)(MLP(KEYS[1], 3, 8, 2), key, jnp.ones((4, 3)))) for key in jax.random.split(KEYS[2], 20)]
+    assert len(set(values)) == 20
+
+
+def test_no_key_is_used_twice(data):
+    """T9: JAX's own checker of key reuse."""
+    model = MLP(KEYS[5], 8, 8, 2)
+    with jax.debug_key_reuse(True):
+        state = ADAM.init(eqx.filter(model, eqx.is_array))
+        update(model, state, jax.random.key(1), 1e-3, data, FlowLoss(X), 4)
+        jitlib.sample(jax.random.key(2), model, V, 3, 8, num_steps=2)
+        with pytest.raises(jax.errors.KeyReuseError):
+            key = jax.random.key(3)
+            jax.random.normal(key), jax.random.normal(key)
+
+
+def test_one_trace_serves_seeds_planes_and_predictions():
+    """T6."""
+    traces = []
+
+    def times(key, shape=()):
+        traces.append(shape)
+        return jitlib.uniform(key, shape)
+
+    for seed, target in enumerate([X, EPS, V]):
+        keys = jax.random.split(jax.random.key(seed), 4)
+        data = Embedded(swiss_roll(keys[0], 100), orthonormal(keys[1], 6))
+        fit(keys[2], MLP(keys[3], 6, 8, 2), data, FlowLoss(target, times=times), 250, 4, learning_rate=1e-3 * (seed + 1))
+    assert len(traces) == 1
+
+
+def test_stacked_models_train_like_single_ones(data):
+    keys = jax.random.split(KEYS[7], 2)
+    models = jitlib.stack([MLP(k, 8, 16, 3) for k in keys])
+    _, both = fit(keys, models, jitlib.stack([data] * 2), jitlib.stack([FlowLoss(V)] * 2), 20, 16, jnp.full(2, 1e-3))
+    for i in range(2):
+        _, one = fit(keys[i], MLP(keys[i], 8, 16, 3), data, FlowLoss(V), 20, 16, 1e-3)
+        np.testing.assert_allclose(both[i], one, rtol=1e-5)
+
+
+def test_training_stops_at_a_non_finite_loss_and_hands_over_what_was_sound(data):
+    """T5."""
+    def loss(model, key, x):  # a plain function serves as a loss
+        return jnp.mean(jax.vmap(model, (0, None))(x, jnp.asarray(0.5))) * jnp.inf
+
+    with pytest.raises(jitlib.Diverged, match="at step 0; expected a finite") as caught:
+        fit(KEYS[0], MLP(KEYS[1], 8, 8, 2), data, loss, 10, 4)
+    assert caught.value.step == 0
+
+    rates = jnp.zeros(300).at[250].set(jnp.inf)
+    with pytest.raises(jitlib.Diverged) as caught:
+        fit(KEYS[0], MLP(KEYS[1], 8, 8, 2), data, FlowLoss(X), 300, 4, rates)
+    assert caught.value.step == 251 and caught.value.losses.shape == (200,)
+    close(caught.value.model, MLP(KEYS[1], 8, 8, 2), 0)
+
+
+def test_interruption_returns_what_there_is(data, monkeypatch):
+    real, calls = jitlib.train.run_chunk, []
+
+    def interrupted(*args):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(*args)
+
+    monkeypatch.setattr(jitlib.train, "run_chunk", interrupted)
+    _, losses = fit(KEYS[0], MLP(KEYS[1], 8, 8, 2), data, FlowLoss(X), 400, 4)
+    assert losses.shape == (200,)
+
+
+def test_zero_steps_return_the_model(data):
+    """T7."""
+    model = MLP(KEYS[1], 8, 8, 2)
+    same, losses = fit(KEYS[0], model, data, FlowLoss(X), 0, 4)
+    assert same is model and losses.shape == (0,)
+
+
+class Affine(eqx.Module):
+    weight: jax.Array
+    bias: jax.Array
+
+    def __call__(self, z, t):
+        return self.weight @ z + self.bias
+
+
+@pytest.mark.parametrize("p", TARGETS)
+def test_an_affine_model_learns_a_gaussian_to_its_least_loss(p):
+    """T8: at one fixed time the best predictor is affine, and its loss is known."""
+    g, t = Gaussian(jnp.array([0.5, -0.3]), jnp.array([1.0, 0.2]), jnp.eye(2)), 0.6
+    x = g.mean[None] + jax.random.normal(KEYS[0], (20_000, 2)) * jnp.sqrt(g.variances)[None]
+    loss = FlowLoss(TARGETS[p], times=lambda key, shape: jnp.full(shape, t))
+    model, _ = fit(KEYS[1], Affine(jnp.zeros((2, 2)), jnp.zeros(2)), x, loss, 1500, 512, 2e-2)
+    eps = jax.random.normal(KEYS[2], x.shape)
+    values = jax.vmap(loss.at, in_axes=(None, 0, 0, None))(model, x, eps, jnp.asarray(t))
+    least, error = float(g.minimum_loss(V, t)), float(values.std() / len(values) ** 0.5)
+    assert least - 4 * error < values.mean() < 1.02 * least + 4 * error
+
+
+def test_the_schedule_rises_for_a_twentieth_and_falls_to_a_hundredth():
+    rates = np.asarray(jitlib.warmup_cosine(2.0, 200))
+    assert rates.shape == (200,) and rates.argmax() in (9, 10) and np.isclose(rates.max(), 2.0, rtol=1e-3)
+    np.testing.assert_allclose(rates[:10], 2.0 * np.arange(1, 11) / 10, rtol=1e-5)
+    assert np.isclose(rates[-1], 0.02, rtol=0.1) and (np.diff(rates[10:]) < 0).all()
+    assert jitlib.warmup_cosine(jnp.array([1.0, 3.0]), 50).shape == (2, 50)
+
+
+def test_another_optimizer_and_its_rate_are_used(data):
+    model = MLP(KEYS[1], 8, 8, 2)
+    plain = lambda rate: fit(KEYS[0], model, data, FlowLoss(X), 1, 4, jnp.full(1, rate), optax.identity())[0]
+    gradient = jax.tree.map(lambda a, b: a - b, leaves(model), leaves(plain(1e-3)))
+    twice = jax.tree.map(lambda a, b: a - b, leaves(model), leaves(plain(2e-3)))
+    for a, b in zip(gradient, twice):
+        np.testing.assert_allclose(2 * a, b, atol=1e-6)
+    assert max(float(jnp.abs(g).max()) for g in gradient) > 1e-5
