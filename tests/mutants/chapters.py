@@ -1,0 +1,150 @@
+"""Faults in the chapters: in their code, in their stored figures, and in their files."""
+import copy
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+from compare import differences
+from execute import ThisPython, chapters, code_cells, source, stored
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from jupyter_client.manager import AsyncKernelManager
+
+ROOT = Path(__file__).resolve().parents[2]
+TREE = ROOT / "_build" / "mutants" / "tree"
+
+# (chapter, text that occurs once in its code, what replaces it): the chapter is run until a cell differs
+CODE = [
+    (1, "+ 0.1 * jax.random.normal(other_key", "+ 0.2 * jax.random.normal(other_key"),
+    (1, "right.loglog(np.arange(1, D + 1)", "right.loglog(np.arange(3, D + 3)"),
+    (1, 'color=plot.COLORS[name], ms=4)', 'color=plot.COLORS["x"], ms=4)'),
+    (1, 'left.set_title("the data,', 'left.set_title("the noise,'),
+    (1, "edge = (1 + np.array([-1, 1]) * np.sqrt(D / len(x))) ** 2", "edge = (1 + np.array([-1, 1]) * np.sqrt(D / len(x)))"),
+    (1, "shift = jnp.array([0.3, -0.4])", "shift = jnp.array([0.3, -0.5])"),
+    (2, 'title=f"$t = {time}$", xlabel', 'title=f"$t = {1 - time}$", xlabel'),
+    (2, "s = np.array([time, 1 - time])", "s = np.array([1 - time, time])"),
+    (2, 'left.set(xlabel="$t$"', 'left.set(xlabel="$D$"'),
+    (2, "np.abs(1 / determinant(target, time))", "np.abs(determinant(target, time))"),
+    (2, "for name, gap in [(\"x\", \"$1 - t$\"), (\"eps\", \"$t$\")]", "for name, gap in [(\"eps\", \"$1 - t$\"), (\"x\", \"$t$\")]"),
+    (3, "ax.set(ylim=(1e-3, 1e5)", "ax.set(ylim=(1e-2, 1e5)"),
+    (3, 'ylabel="share of the weight before $t$"', 'ylabel="share of the weight after $t$"'),
+    (3, "y_hat = y + 0.3 * wrong", "y_hat = y_ = y * 1.01"),
+    (4, "zip(axes[0], (0.1, 0.4, 0.7, 0.9))", "zip(axes[0], (0.2, 0.4, 0.7, 0.9))"),
+    (4, "ax.errorbar(middle, mean, 2 * error", "ax.errorbar(middle + 0.05, mean, 2 * error"),
+    (4, "x = gaussian.mean + (jax.random.normal", "x = (jax.random.normal"),
+    (4, "for delta in (0.1, 0.2):", "for delta in (0.1, 0.3):"),
+    (4, "ratio = float(high.mean()) * 64 / 2 / roll_loss", "ratio = float(high.mean()) * 32 / 2 / roll_loss"),
+    (6, 'xlabel="steps $N$"', 'xlabel="steps $n$"'),
+    (6, "return rms(jax.jit(jax.vmap(solve))(z0) - exact)", "return rms(jax.jit(jax.vmap(solve))(z0) - exact) * 1.5"),
+    (6, "zip(errors.items(), (\"#7B4FA3\", \"#B8860B\")", "zip(errors.items(), (\"#B8860B\", \"#7B4FA3\")"),
+]
+
+# (chapter, figure that is shown, figure that is stored in its place): counted from 0 among the figures of the chapter
+FIGURES = [(1, 0, 1), (1, 1, 0), (2, 0, 1), (2, 1, 0), (3, 0, 1), (4, 0, 1), (4, 1, 0), (6, 0, 1)]
+
+# (file, text that occurs, what replaces its first occurrence): the tests of the files must notice
+FILES = [
+    ("01_thin_data_fat_noise", "about 0.02 for 10,000 points", "about 0.07 for 10,000 points"),
+    ("04_what_a_perfect_network_says", "least possible loss is about 0.004", "least possible loss is about 0.008"),
+    ("03_nine_losses_one_weight", "\\tag{3.2}", "\\tag{3.7}"),
+    ("06_from_velocity_to_samples", "**Figure 6.2.**", "**Figure 6.3.**"),
+    ("01_thin_data_fat_noise", "    alt: Left, the Swiss roll", "    alt_: Left, the Swiss roll"),
+    ("02_one_line_three_names", "gaps = np.logspace(-4", "gaps = np.logspace(-5"),
+    ("05_training_in_one_scan", "> **Takeaway.**", "> **Note.**"),
+    ("07_the_experiment", "[Li & He 2025](https://arxiv.org/abs/2511.13720), section 3.3 and figure 2", "[Li & He 2025](https://arxiv.org/abs/2511.13721), section 3.3 and figure 2"),
+    ("05_training_in_one_scan", ":tags: [hide-input]", ":tags: [hide-input, nbval-skip]"),
+]
+
+
+class Run:
+    """A chapter in a kernel, cell by cell."""
+
+    def __init__(self, md, edit=lambda text: text):
+        self.notebook, self.old = source(md), stored(md)
+        for cell in code_cells(self.notebook):
+            cell.source = edit(cell.source)
+        manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=ThisPython())
+        self.client = NotebookClient(self.notebook, km=manager, timeout=600, coalesce_streams=True, resources={"metadata": {"path": str(md.parent)}})
+
+    def first_difference(self):
+        """The number of the first cell whose outputs differ from the stored ones, or None."""
+        with self.client.setup_kernel():
+            for i, cell in enumerate(self.notebook.cells):
+                if cell.cell_type != "code":
+                    continue
+                try:
+                    self.client.execute_cell(cell, i)
+                except CellExecutionError:
+                    return i
+                if "nbval-ignore-output" not in cell.metadata.get("tags", ()):
+                    if differences(cell.outputs, self.old.cells[i].outputs, cell.metadata.get("tags", ())):
+                        return i
+        return None
+
+
+def code_mutants(by_number):
+    for number, before, after in CODE:
+        md = by_number[number]
+        count = sum(cell.source.count(before) for cell in code_cells(source(md)))
+        if count != 1:
+            raise SystemExit(f"{md.stem}: {before!r} occurs {count} times; expected once")
+        start = time.monotonic()
+        cell = Run(md, lambda text: text.replace(before, after)).first_difference()
+        yield ("code", md.stem[:2], f"`{before}` -> `{after}`", ""), cell is not None, time.monotonic() - start, "" if cell is None else f"cell {cell}"
+
+
+def figure_mutants(by_number):
+    for number, shown, put in FIGURES:
+        notebook, start = stored(by_number[number]), time.monotonic()
+        pictures = [(cell, out) for cell in code_cells(notebook) for out in cell.outputs if "image/png" in out.get("data", {})]
+        cell, out = pictures[shown]
+        wrong = copy.deepcopy(cell.outputs)
+        next(o for o in wrong if "image/png" in o.get("data", {}))["data"]["image/png"] = pictures[put][1]["data"]["image/png"]
+        found = differences(cell.outputs, wrong, cell.metadata.get("tags", ()))
+        yield ("figure", by_number[number].stem[:2], f"figure {put} stored for figure {shown}", ""), bool(found), time.monotonic() - start, "compare"
+
+
+def file_mutants():
+    shutil.rmtree(TREE, ignore_errors=True)
+    names = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    for name in names:
+        if (ROOT / name).is_file():
+            (TREE / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, TREE / name)
+
+    def tests():
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "tests/test_book.py", "tests/test_prose.py"]
+        done = subprocess.run(command, cwd=TREE, capture_output=True, text=True)
+        return next((line.split("::")[1].split(" ")[0] for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))), "" if not done.returncode else "error")
+
+    if by := tests():
+        raise SystemExit(f"the tests of the files fail without any fault: {by}")
+    for stem, before, after in FILES:
+        start, both = time.monotonic(), [TREE / "book" / f"{stem}.md", TREE / "book" / f"{stem}.ipynb"]
+        old = [path.read_text(encoding="utf8") for path in both]
+        if before not in old[0]:
+            raise SystemExit(f"{stem}: {before!r} is not there")
+        both[0].write_text(old[0].replace(before, after, 1), encoding="utf8")
+        notebook = nbformat.reads(old[1], as_version=4)
+        fresh = source(both[0])  # the fault in both files of the pair, as `make book` would leave it
+        for cell, was in zip(code_cells(fresh), code_cells(notebook), strict=True):
+            cell.outputs, cell.execution_count = was.outputs, was.execution_count
+        fresh.metadata = notebook.metadata
+        both[1].write_text(nbformat.writes(fresh) + "\n", encoding="utf8")
+        by = tests()
+        for path, text in zip(both, old):
+            path.write_text(text, encoding="utf8")
+        yield ("file", stem[:2], f"`{before}` -> `{after}`", ""), bool(by), time.monotonic() - start, by
+
+
+def chapter_mutants():
+    by_number = {int(md.name[:2]): md for md in chapters()}
+    for number in sorted({number for number, *_ in CODE}):
+        if (cell := Run(by_number[number]).first_difference()) is not None:
+            raise SystemExit(f"chapter {number} differs at cell {cell} without any fault")
+    yield from file_mutants()
+    yield from figure_mutants(by_number)
+    yield from code_mutants(by_number)

@@ -1,0 +1,133 @@
+"""`make mutants`: plant one fault at a time, in the library and in the chapters, and see whether a test notices.
+
+Three kinds: faults picked by hand in jitlib (PICKED), faults of every operator and number of six modules, made by cosmic-ray, and
+faults in the chapters (code, stored figures, prose).  A fault in the library is killed when the unit tests fail, one in a chapter
+when the chapter's regression or the tests of its file do.  Survivors must be explained in explained.toml; the rest is a failure.
+Writes _build/mutants/report.md.
+"""
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+OUT = ROOT / "_build" / "mutants"
+sys.path[:0] = [str(ROOT / "book"), str(Path(__file__).parent)]
+
+from picked import PICKED  # noqa: E402
+
+MODULES = ("target", "loss", "sample", "path", "times", "metrics")  # where the general tool plants its faults
+TESTS = ("target", "times", "loss", "oracle", "sample", "data", "metrics", "bad_inputs", "train", "experiment")
+WORKERS, TIMEOUT = 2, 240
+
+
+def suite(module):
+    """The unit tests, those of the module first."""
+    first = [name for name in TESTS if name == module]
+    return [str(ROOT / "tests" / f"test_{name}.py") for name in [*first, *(name for name in TESTS if name not in first)]]
+
+
+def library_mutants():
+    """(kind, module, what was done, the whole new text of the module)."""
+    for module, old, new in PICKED:
+        text = (ROOT / "jitlib" / f"{module}.py").read_text(encoding="utf8")
+        if text.count(old) != 1:
+            raise SystemExit(f"{module}: {old!r} occurs {text.count(old)} times; expected once")
+        yield "picked", module, f"`{old.strip()}` -> `{new.strip()}`", text.replace(old, new)
+    for module, what, text in json.loads((OUT / "general.json").read_text()):
+        yield "general", module, what, text
+
+
+def child(module, text, log):
+    """In a forked process that has imported everything but jitlib: run the tests on a copy of the library with the fault."""
+    import pytest
+
+    copy = OUT / "copies" / str(os.getpid()) / "jitlib"
+    shutil.copytree(ROOT / "jitlib", copy, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    (copy / f"{module}.py").write_text(text, encoding="utf8")
+    sys.path[:0] = [str(copy.parent), str(ROOT / "tests")]
+    sys.dont_write_bytecode = True
+    with open(log, "w") as file:
+        os.dup2(file.fileno(), 1), os.dup2(file.fileno(), 2)
+        code = pytest.main(["-x", "-q", "--no-header", "-p", "no:cacheprovider", *suite(module)])
+    shutil.rmtree(copy.parent)
+    os._exit(int(code))
+
+
+def run_all(mutants):
+    """Run every mutant, a few at a time; yield (mutant, killed, seconds, the test that noticed)."""
+    running, number = {}, 0
+    mutants = list(mutants)
+    while running or number < len(mutants):
+        while number < len(mutants) and len(running) < WORKERS:
+            log = OUT / "logs" / f"{number:04d}.txt"
+            pid = os.fork()
+            if pid == 0:
+                os.setpgrp()
+                child(mutants[number][1], mutants[number][3], log)
+            running[pid] = (mutants[number], time.monotonic(), log)
+            number += 1
+        time.sleep(0.05)
+        for pid, (mutant, start, log) in list(running.items()):
+            late = time.monotonic() - start > TIMEOUT
+            if late:
+                os.killpg(pid, signal.SIGKILL)
+            done, status = os.waitpid(pid, 0 if late else os.WNOHANG)
+            if done:
+                del running[pid]
+                failed = [line.split(" - ")[0][7:] for line in log.read_text(errors="replace").splitlines() if line.startswith(("FAILED ", "ERROR "))]
+                by = "no end within the limit" if late else failed[0].split("/")[-1] if failed else ""
+                yield mutant, late or status != 0, time.monotonic() - start, by
+
+
+def main(kinds):
+    explained = tomllib.loads(Path(__file__).with_name("explained.toml").read_text(encoding="utf8"))
+    start, rows, survivors = time.monotonic(), {}, []
+    shutil.rmtree(OUT / "copies", ignore_errors=True)
+    shutil.rmtree(OUT / "logs", ignore_errors=True)
+    (OUT / "logs").mkdir(parents=True)
+    outcomes = []
+    if "library" in kinds:
+        os.environ |= {"JAX_COMPILATION_CACHE_DIR": str(OUT / "cache"), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.05", "JAX_PLATFORMS": "cpu"}
+        import diffrax, equinox, hypothesis, jax, matplotlib.pyplot, optax, pytest, scipy.stats, sklearn.datasets  # noqa: E401, F401 (imported once, for all children)
+
+        outcomes.append(run_all([("none", "target", "nothing", (ROOT / "jitlib" / "target.py").read_text(encoding="utf8"))]))
+        outcomes.append(run_all(library_mutants()))
+    if "chapters" in kinds:
+        from chapters import chapter_mutants  # needs kernels, so after the forks
+
+        outcomes.append(chapter_mutants())
+    for (kind, where, what, _), killed, seconds, by in (outcome for stream in outcomes for outcome in stream):
+        if kind == "none":
+            if killed:
+                raise SystemExit(f"the tests fail without any fault: {by}; see {OUT}/logs/0000.txt")
+            shutil.rmtree(OUT / "logs"), (OUT / "logs").mkdir()
+            print(f"without a fault the tests pass, in {seconds:.0f} s", flush=True)
+            continue
+        why = explained.get(where, {}).get(what, "")
+        print(f"{'killed' if killed else 'SURVIVED' if not why else 'explained'}  {seconds:5.1f} s  {kind:8} {where:10} {what}  {by}", flush=True)
+        counts = rows.setdefault((kind, where), [0, 0, 0])
+        counts[0] += 1
+        counts[1 if killed else 2] += 1
+        if not killed:
+            survivors.append((kind, where, what, why))
+    lines = ["| fault | where | planted | killed | explained | not explained |", "|---|---|---|---|---|---|"]
+    for (kind, where), (planted, killed, lived) in rows.items():
+        open_ = sum(s[:2] == (kind, where) and not s[3] for s in survivors)
+        lines.append(f"| {kind} | {where} | {planted} | {killed} | {lived - open_} | {open_} |")
+    totals = [sum(row[i] for row in rows.values()) for i in range(3)]
+    unexplained = [s for s in survivors if not s[3]]
+    lines.append(f"| all | | {totals[0]} | {totals[1]} | {totals[2] - len(unexplained)} | {len(unexplained)} |")
+    lines += ["", f"{(time.monotonic() - start) / 60:.0f} minutes.", "", "| survivor | why |", "|---|---|"]
+    lines += [f"| {where}: {what.replace('|', chr(92) + '|')} | {why or '**not explained**'} |" for _, where, what, why in survivors]
+    (OUT / "report.md").write_text("\n".join(lines) + "\n", encoding="utf8")
+    print("\n".join(lines), f"\nwritten: {OUT / 'report.md'}")
+    return 1 if unexplained else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:] or ["library", "chapters"]))
