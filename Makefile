@@ -35,7 +35,7 @@ browser: env
 
 test: browser  ## unit tests, the built pages in a browser, every chapter run again and compared
 	@TYPES=1 $(PY) -m pytest -q -p no:cacheprovider tests
-	@$(PY) -m pytest -q -p no:cacheprovider tests/test_bad_inputs.py
+	@$(PY) -m pytest -q -p no:cacheprovider tests/test_bad_inputs.py tests/test_exercises.py
 	@$(PY) -m pytest -q -p no:cacheprovider --nbval --nbval-cell-timeout=900 --durations=10 book
 
 bench: env  ## time it all: _build/bench/report.md (about 10 minutes; PyTorch is fetched into _build for comparison)

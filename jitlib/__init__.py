@@ -5,8 +5,8 @@ from jitlib.data import Embedded, moons, orthonormal, swiss_roll
 from jitlib.experiment import Run, Setting, recipe, sweep
 from jitlib.loss import FlowLoss
 from jitlib.mesh import device_mesh
-from jitlib.metrics import rms, sliced_wasserstein, stray, wasserstein
-from jitlib.model import MLP
+from jitlib.metrics import effective_rank, rms, sliced_wasserstein, stray, wasserstein
+from jitlib.model import MLP, Skip
 from jitlib.oracle import Gaussian, IdealPredictor
 from jitlib.path import interpolate
 from jitlib.sample import euler_step, heun_step, integrate, sample, velocity

@@ -22,7 +22,8 @@ from jitlib.train import fit, stack, warmup_cosine
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """One training run, complete but for its seed.  `prediction` and `loss` are names in TARGETS.
+    """One training run, complete but for its seed.  `prediction` and `loss` are names in TARGETS, `model` makes the network from
+    (key, dim, width, depth).
 
     Raises ValueError on another name and on sizes that are not positive integers.
     """
@@ -32,6 +33,7 @@ class Setting:
     loss: str = "v"
     width: int = 256
     depth: int = 5
+    model: Callable = MLP
     num_steps: int = 1000
     batch_size: int = 256
     learning_rate: float = 5e-3
@@ -89,7 +91,7 @@ class Run:
 
     setting: Setting
     seed: int
-    model: MLP
+    model: eqx.Module
     losses: np.ndarray
     cloud: np.ndarray
     in_plane: float  # sliced Wasserstein-2 distance to fresh data
@@ -122,14 +124,14 @@ _basis = jax.jit(data_.orthonormal, static_argnums=(1, 2))
 
 
 @eqx.filter_jit
-def _models(keys, dim, width, depth):
-    return eqx.filter_vmap(lambda key: MLP(key, dim, width, depth))(keys)
+def _models(keys, make, dim, width, depth):
+    return eqx.filter_vmap(lambda key: make(key, dim, width, depth))(keys)
 
 
 def _train(settings: Sequence[Setting], keys: Sequence[Keys], progress: bool, mesh):
     one = settings[0]
     sets = [embedded(s, k) for s, k in zip(settings, keys)]
-    models = _models(jnp.stack([k.model for k in keys]), one.dim, one.width, one.depth)
+    models = _models(jnp.stack([k.model for k in keys]), one.model, one.dim, one.width, one.depth)
     losses, rates = stack([s.flow_loss() for s in settings]), stack([s.rates() for s in settings])
     models, history = fit(jnp.stack([k.train for k in keys]), models, stack(sets), losses, one.num_steps, one.batch_size, rates, progress=progress, mesh=mesh)
     arrays, rest = eqx.partition(models, eqx.is_array)

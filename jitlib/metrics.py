@@ -57,8 +57,8 @@ def wasserstein(a: Float[Array, "n D"], b: Float[Array, "n D"]) -> float:
         raise ValueError(f"the clouds have shapes {a.shape} and {b.shape}; expected the same shape (n, D)")
     _finite(a=a, b=b)
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    square = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T
-    rows, columns = linear_sum_assignment(square)
+    # |a - b|^2 = |a|^2 + |b|^2 - 2 a.b, and the squares sum to the same over every matching
+    rows, columns = linear_sum_assignment(a @ b.T, maximize=True)
     return float(np.sqrt(((a[rows] - b[columns]) ** 2).sum(1).mean()))
 
 
@@ -66,6 +66,13 @@ def rms(x: Float[Array, "n D"]) -> float:
     """The root-mean-square length of the rows of x: of `Embedded.off_plane(x)`, the root of the off-plane energy."""
     _finite(x=x)
     return float(np.sqrt(np.mean(np.sum(np.square(x), -1))))
+
+
+def effective_rank(variances: Float[Array, " k"]) -> float:
+    """(sum c)^2 / sum c^2 of variances c: k where k of them are equal and the others zero.  Chapter 1."""
+    variances = np.asarray(variances, np.float64)
+    check.within(0, np.inf, variances=variances)
+    return float(variances.sum() ** 2 / (variances**2).sum())
 
 
 def stray(cloud: Float[Array, "n d"], data: Float[Array, "m d"], fresh: Float[Array, "k d"], level: float = 0.999) -> float:

@@ -43,3 +43,22 @@ class MLP(eqx.Module):
         for weight, offset in hidden:
             y = self.activation(y @ weight.T + offset)  # not W y: under vmap this way needs no transpose (chapter 5)
         return y @ last.T + bias
+
+
+def _one(t):
+    return 1.0
+
+
+class Skip(eqx.Module):
+    """A network with a way around it: (z, t) -> skip(t) z + out(t) net(z, t), for scalar functions skip and out of time.
+
+    The functions may be modules with weights, which are then trained.  As an x-prediction this is EDM's pre-conditioning, with
+    c_skip and c_out (arXiv 2206.00364, eq. 7); as a v-prediction with a learned skip, the intervention of chapter 10.
+    """
+
+    net: Callable
+    skip: Callable
+    out: Callable = _one
+
+    def __call__(self, z: Float[Array, " D"], t: Float[Array, ""]) -> Float[Array, " D"]:
+        return self.skip(t) * z + self.out(t) * self.net(z, t)

@@ -1,6 +1,6 @@
 """Which times a loss listens to, and the times at which a sampler stops (chapters 3 and 6)."""
 
-import functools
+import math
 
 import equinox as eqx
 import jax
@@ -18,7 +18,7 @@ def uniform(key, shape: tuple[int, ...] = ()) -> Float[Array, "..."]:
 
 def stratified(key, shape: tuple[int, ...] = ()) -> Float[Array, "..."]:
     """Uniform times, one in each of n = prod(shape) equal intervals: a batch covers [0, 1) evenly (chapter 5)."""
-    n = max(1, functools.reduce(int.__mul__, shape, 1))
+    n = math.prod(shape)
     cell = jnp.arange(n, dtype=float).reshape(shape)
     return (cell + jax.random.uniform(key, shape)) / n
 

@@ -41,6 +41,8 @@ BAD = {
     "no steps": (lambda: time_grid(0), "num_steps is 0; expected an integer, at least 1"),
     "half a step": (lambda: time_grid(2.5), "num_steps is 2.5; expected an integer"),
     "backwards grid": (lambda: time_grid(3, 0.9, 0.1), "start is 0.9 and stop is 0.1; expected 0 <= start < stop <= 1"),
+    "a grid from before": (lambda: time_grid(3, -0.5, 0.5), "start is -0.5 and stop is 0.5; expected"),
+    "a grid of no length": (lambda: time_grid(3, 0.5, 0.5), "start is 0.5 and stop is 0.5; expected"),
     "grid beyond one": (lambda: time_grid(3, 0.0, 2.0), "start is 0.0 and stop is 2.0; expected"),
     "grid from nowhere": (lambda: time_grid(3, NAN, 1.0), "start is nan"),
     "bad std": (lambda: LogitNormal(0.0, 0.0), "std is 0.0; expected a positive number"),
@@ -78,7 +80,9 @@ BAD = {
     "clouds of two sizes": (lambda: wasserstein(ones((3, 2)), ones((4, 2))), r"\(3, 2\) and \(4, 2\); expected the same"),
     "NaN in a cloud": (lambda: wasserstein(ones((1, 2)), jnp.array([[NAN, 1.0]])), "b has 1 non-finite"),
     "stray level": (lambda: stray(ones((3, 2)), ones((3, 2)), ones((3, 2)), 1.5), "level is 1.5"),
+    "stray level below zero": (lambda: stray(ones((3, 2)), ones((3, 2)), ones((3, 2)), -0.5), "level is -0.5"),
     "strays of two dimensions": (lambda: stray(ones((3, 3)), ones((3, 2)), ones((3, 2))), r"\(3, 3\), \(3, 2\), \(3, 2\); expected points of one dimension"),
+    "negative variances": (lambda: jitlib.effective_rank(jnp.array([1.0, -1.0])), "variances is -1.0"),
     # sample
     "no samples": (lambda: draw(number=0), "num_samples is 0; expected an integer, at least 1"),
     "sampling a name": (lambda: draw(target="v"), "prediction is 'v'; expected a Target"),
@@ -88,6 +92,8 @@ BAD = {
     "an output of another shape": (lambda: sample(KEY, lambda z, t: ones(3), V, 2, 2), r"shape \(3,\) and z has shape \(2,\)"),
     "a grid of one time": (lambda: integrate(still, ones(2), ones(1)), r"shape \(1,\); expected \(N \+ 1,\)"),
     "a grid that falls": (lambda: integrate(still, ones(2), jnp.array([0.5, 0.2])), "expected times that grow"),
+    "a grid that rests": (lambda: integrate(still, ones(2), jnp.array([0.2, 0.2])), "expected times that grow"),
+    "sampling with a negative floor": (lambda: draw(target=X, floor=-0.5), "floor is -0.5; expected"),
     "keep every zeroth": (lambda: integrate(still, ones(2), jnp.array([0.0, 1.0]), heun_step, save_every=0), "save_every is 0"),
     # train
     "training with an integer": (lambda: train(key=0), "key is 0; expected a typed key"),
@@ -134,6 +140,7 @@ def test_what_is_right_is_not_refused():
     assert time_grid(np.int64(3)).shape == (4,) and Embedded(ones((3, 2)), ones((4, 2)))[-1].shape == (4,)
     assert np.isfinite(draw(target=EPS, start=0.0, floor=0.1)).all()
     assert convert(ones(2), ones(2), 0.5, Target(2.0, 1.0), V).shape == (2,)
+    assert ClippedUniform(0.5, 0.5)(KEY, (3,)).tolist() == [0.5] * 3
     batch = jnp.linspace(0, 1, 5)
     assert jax.jit(lambda t: convert(ones((5, 2)), ones((5, 2)), t, X, V, 0.1))(batch).shape == (5, 2)
 

@@ -71,7 +71,7 @@ def test_every_equation_reference_has_exactly_one_tag():
         for cell in notebook(md).cells:
             if cell.cell_type == "markdown":
                 tags += re.findall(r"\\tag\{(\d+\.\d+)\}", cell.source)
-                references |= set(re.findall(r"\((\d\.\d+)\)", re.sub(r"\$\$.*?\$\$|```.*?```", "", cell.source, flags=re.S)))
+                references |= set(re.findall(r"\((\d+\.\d+)\)", re.sub(r"\$\$.*?\$\$|```.*?```", "", cell.source, flags=re.S)))
     assert len(tags) == len(set(tags)) and references <= set(tags), references - set(tags)
 
 

@@ -58,3 +58,35 @@ def test_recipes_name_a_setting_for_every_prediction():
 ])
 def test_spread_prints_two_digits_of_the_band(values, text):
     assert jitlib.plot.spread(values) == text
+
+
+def test_a_run_reports_the_errors_of_its_own_cloud_against_fresh_data():
+    setting = jitlib.Setting(6, "v", num_steps=5, num_points=200, solver_steps=3, width=8, depth=2, batch_size=8)
+    (run,) = jitlib.sweep([setting], seeds=(4,))
+    keys = jitlib.experiment.Keys.of(4)
+    data = jitlib.experiment.embedded(setting, keys)
+    z = jitlib.sample(keys.sample, run.model, TARGETS["v"], 200, 6, num_steps=3)
+    np.testing.assert_allclose(run.cloud, data.project(z), atol=1e-5)
+    assert np.isclose(run.off_plane, jitlib.rms(data.off_plane(z)), rtol=1e-4)
+    fresh = jitlib.swiss_roll(keys.fresh, 200)
+    assert np.isclose(run.in_plane, jitlib.sliced_wasserstein(jax.numpy.asarray(run.cloud), fresh), rtol=1e-3)
+    assert not np.isclose(run.in_plane, jitlib.sliced_wasserstein(jax.numpy.asarray(run.cloud), data.points), rtol=1e-3)
+
+
+def test_every_purpose_has_a_key_of_its_own():
+    keys = jitlib.experiment.Keys.of(0)
+    values = {tuple(np.asarray(jax.random.key_data(key)).tolist()) for key in vars(keys).values()}
+    assert len(values) == len(vars(keys)) == 6 and vars(jitlib.experiment.Keys.of(1)) != vars(keys)
+
+
+def test_a_setting_chooses_its_network():
+    made = []
+
+    def make(key, dim, width, depth):
+        made.append((dim, width, depth))
+        return jitlib.Skip(jitlib.MLP(key, dim, width, depth), lambda t: -1.0)
+
+    (run,) = jitlib.sweep([jitlib.Setting(4, num_steps=2, num_points=20, solver_steps=2, width=8, depth=3, batch_size=4, model=make)], seeds=(0,))
+    assert made == [(4, 8, 3)] and isinstance(run.model, jitlib.Skip)
+    z, t = jax.numpy.ones(4), jax.numpy.asarray(0.5)
+    np.testing.assert_allclose(run.model(z, t), run.model.net(z, t) - z, rtol=1e-6)

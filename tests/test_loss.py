@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from precision import double
 from jax.test_util import check_grads
 
-from jitlib import EPS, MLP, TARGETS, V, X, Embedded, FlowLoss, Gaussian, convert, fit, interpolate, orthonormal, swiss_roll
+from jitlib import MLP, TARGETS, V, X, Embedded, FlowLoss, Gaussian, Skip, convert, fit, interpolate, orthonormal, swiss_roll
 from test_target import KEYS, PAIRS, draws
 
 KEY = jax.random.key(7)
@@ -146,3 +146,16 @@ def test_the_mean_target_has_the_same_gradient_on_average_and_less_noise(data):
     error = np.sqrt((drawn.var(0).sum() + mean.var(0).sum()) / 400)
     assert np.linalg.norm(drawn.mean(0) - mean.mean(0)) < 3 * error < 0.5 * np.linalg.norm(drawn.mean(0))
     assert gradients(True, True).var(0).sum() < 0.6 * gradients(False, True).var(0).sum()
+
+
+def test_x_prediction_is_v_prediction_with_an_analytic_skip():
+    """v = (x - z) / (1 - t): the same network, the same loss, the same gradient (chapter 10)."""
+    net, (x, eps, t) = MLP(KEY, 3, 16, 3), draws(50)
+    weights, rest = eqx.partition(net, eqx.is_array)
+    as_x = lambda w: jnp.mean(jax.vmap(FlowLoss(X).at, in_axes=(None, 0, 0, 0))(eqx.combine(w, rest), x, eps, t))
+    wrap = lambda w: Skip(eqx.combine(w, rest), lambda t: -1 / (1 - t), lambda t: 1 / (1 - t))
+    as_v = lambda w: jnp.mean(jax.vmap(FlowLoss(V).at, in_axes=(None, 0, 0, 0))(wrap(w), x, eps, t))
+    (one, gradient), (other, same) = jax.value_and_grad(as_x)(weights), jax.value_and_grad(as_v)(weights)
+    np.testing.assert_allclose(one, other, rtol=1e-5)
+    for a, b in zip(jax.tree.leaves(gradient), jax.tree.leaves(same)):
+        np.testing.assert_allclose(a, b, atol=1e-5 * float(jnp.abs(a).max()) + 1e-6)

@@ -45,6 +45,16 @@ def test_sliced_distance_is_the_mean_over_directions_of_sorted_differences():
     assert np.isclose(sliced_wasserstein(jnp.asarray(a), jnp.asarray(b), 50, 400), np.mean(squares) ** 0.5, rtol=0.02)
 
 
+def test_quantiles_are_taken_in_the_middle_of_equal_shares():
+    """M2: three directions, seven quantiles, clouds of different sizes."""
+    a, b = np.asarray(swiss_roll(KEYS[0], 30)), np.asarray(swiss_roll(KEYS[1], 50)) * 1.5
+    levels, squares = [1 / 14, 3 / 14, 5 / 14, 7 / 14, 9 / 14, 11 / 14, 13 / 14], []
+    for angle in (0, np.pi / 3, 2 * np.pi / 3):
+        axis = np.array([np.cos(angle), np.sin(angle)])
+        squares.append(np.mean((np.quantile(a @ axis, levels) - np.quantile(b @ axis, levels)) ** 2))
+    assert np.isclose(sliced_wasserstein(jnp.asarray(a), jnp.asarray(b), 3, 7), np.mean(squares) ** 0.5, rtol=1e-4)
+
+
 def test_exact_distance_is_the_least_over_all_matchings():
     """M2: every matching of five points tried."""
     a, b = np.asarray(jax.random.normal(KEYS[0], (5, 3))), np.asarray(jax.random.normal(KEYS[1], (5, 3)))
@@ -59,7 +69,7 @@ def test_the_noise_floor_falls_like_the_root_of_the_number_of_points():
 
 
 def test_root_mean_square_length():
-    assert np.isclose(rms(jnp.array([[3.0, 4.0], [0.0, 0.0]])), 12.5**0.5)
+    assert np.isclose(rms(jnp.array([[3.0, 4.0], [0.0, 0.0], [1.0, 0.0]])), (26 / 3) ** 0.5)
 
 
 def test_strays_are_the_samples_away_from_the_data():
@@ -68,3 +78,7 @@ def test_strays_are_the_samples_away_from_the_data():
     mixed = jnp.concatenate([data[:900], jnp.full((100, 2), 5.0)])
     assert jitlib.stray(mixed, data, fresh) == pytest.approx(0.1)
     assert jitlib.stray(fresh, data, fresh, level=0.9) == pytest.approx(0.1, abs=0.001)
+
+
+def test_effective_rank_counts_equal_variances():
+    assert np.isclose(jitlib.effective_rank(jnp.array([2.0, 2.0, 2.0, 0.0])), 3) and np.isclose(jitlib.effective_rank(jnp.array([3.0, 1.0])), 1.6)

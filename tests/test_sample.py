@@ -138,3 +138,15 @@ def test_samples_of_the_exact_model_have_its_law_and_wrong_samplers_do_not():
     assert furthest(run(g.predict(V), heun_step, 50), g) < bound
     assert furthest(run(g.predict(V), euler_step, 3), g) > bound
     assert furthest(run(lambda z, t: -g.predict(V)(z, t), heun_step, 50), g) > bound
+
+
+def test_the_last_step_is_the_others_but_where_it_cannot_be():
+    """Euler's for x without a floor; Heun's for v, and for x with a floor.  By default there are 50 steps, as in the paper."""
+    model = MLP(KEYS[0], 4, 8, 2)
+    run = lambda target, **rest: np.asarray(sample(KEYS[1], model, target, 3, 4, **{"num_steps": 3} | rest))
+    assert (run(V) == run(V, last_step=heun_step)).all() and not (run(V) == run(V, last_step=euler_step)).all()
+    assert (run(X, floor=0.1) == run(X, floor=0.1, last_step=heun_step)).all()
+    assert (run(X) == run(X, last_step=euler_step)).all() and not (run(X) == run(X, floor=0.1)).all()
+    assert (sample(KEYS[1], model, V, 3, 4) == run(V, num_steps=50)).all() and not (run(V, num_steps=50) == run(V, num_steps=49)).all()
+    with pytest.raises(TypeError):
+        sample(KEYS[1], model, V, 3, 4, 50)  # what is not said by name cannot be said

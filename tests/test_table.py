@@ -70,13 +70,13 @@ def test_a_killed_sweep_goes_on_where_it_was(tmp_path, trained):
 
 
 HEADER = ",".join(COLUMNS)
-GOOD = "4,x,v,8,2,3,4,0.005,False,uniform,0.05,False,swiss_roll,50,heun_step,2,None,1.0,0,0.5,0.25,0.125"
+GOOD = "4,x,v,8,2,MLP,3,4,0.005,False,uniform,0.05,False,swiss_roll,50,heun_step,2,None,1.0,0,0.5,0.25,0.125"
 FOREIGN = {
     "another table": ("a,b\n1,2\n", r"has the columns \['a', 'b'\]; expected \['dim', 'prediction'"),
     "an empty file": ("", r"has the columns \[\]; expected"),
     "not text": (b"\xff\xfe\x00", "is not a CSV file in UTF-8"),
     "an open quote": (f'{HEADER}\n"4,x', "is not a CSV file"),
-    "cut off in a row": (f"{HEADER}\n{GOOD}\n{GOOD[:20]}", r"line 3: 9 fields; expected 22"),
+    "cut off in a row": (f"{HEADER}\n{GOOD}\n{GOOD[:20]}", r"line 3: 9 fields; expected 23"),
     "a word for a number": (f"{HEADER}\n{GOOD[:-5]}oops\n", r"line 2: could not convert string to float: 'oops'; expected an integer seed"),
     "a row twice": (f"{HEADER}\n{GOOD}\n{GOOD}\n", "line 3: this setting and seed occur twice"),
 }

@@ -112,3 +112,13 @@ def test_floor_keeps_the_sign_of_the_determinant():
     assert determinant(X, 1.0, 0.05) == np.float32(-0.05) and determinant(EPS, 0.0, 0.05) == np.float32(0.05)
     assert determinant(V, 0.3, 0.05) == -1 and np.isclose(determinant(X, 0.5, 0.05), -0.5)
     assert determinant(X, 0.97, 0.05) == np.float32(-0.05) and determinant(EPS, 0.97, 0.05) == np.float32(0.97)
+
+
+@pytest.mark.parametrize("t", [0.0, 0.02, 0.5, 0.97, 1.0])
+@pytest.mark.parametrize("p, q", PAIRS)
+def test_the_floor_bounds_both_determinants_of_a_conversion(p, q, t):
+    """y' = (Delta' y + [q, p] z) / Delta, with both |Delta| at least the floor: by hand."""
+    y, z = jnp.array([0.3, -1.2]), jnp.array([0.9, 0.4])
+    floored = {"x": -max(1 - t, 0.1), "eps": max(t, 0.1), "v": -1.0}
+    (a, b), (c, d) = TARGETS[q], TARGETS[p]
+    np.testing.assert_allclose(convert(y, z, t, TARGETS[p], TARGETS[q], 0.1), (floored[q] * y + (a * d - b * c) * z) / floored[p], rtol=1e-5)

@@ -188,3 +188,12 @@ def test_another_optimizer_and_its_rate_are_used(data):
     for a, b in zip(gradient, twice):
         np.testing.assert_allclose(2 * a, b, atol=1e-6)
     assert max(float(jnp.abs(g).max()) for g in gradient) > 1e-5
+
+
+def test_the_optimizer_is_adam_with_a_short_memory():
+    """Two steps by hand: m / sqrt(v), both corrected for their start, with memories 0.9 and 0.95."""
+    state, m, v = ADAM.init(jnp.zeros(1)), 0.0, 0.0
+    for step, g in enumerate((0.3, -0.1, 0.0), 1):
+        change, state = ADAM.update(jnp.array([g]), state)
+        m, v = 0.9 * m + 0.1 * g, 0.95 * v + 0.05 * g**2
+        np.testing.assert_allclose(change, m / (1 - 0.9**step) / (np.sqrt(v / (1 - 0.95**step)) + 1e-8), rtol=1e-4)

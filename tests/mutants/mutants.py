@@ -21,7 +21,7 @@ sys.path[:0] = [str(ROOT / "book"), str(Path(__file__).parent)]
 from picked import PICKED  # noqa: E402
 
 MODULES = ("target", "loss", "sample", "path", "times", "metrics")  # where the general tool plants its faults
-TESTS = ("target", "times", "loss", "oracle", "sample", "data", "metrics", "bad_inputs", "train", "experiment")
+TESTS = ("target", "times", "bad_inputs", "loss", "oracle", "sample", "data", "metrics", "train", "experiment")
 WORKERS, TIMEOUT = 2, 240
 
 

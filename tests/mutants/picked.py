@@ -87,7 +87,7 @@ PICKED = [
     ("metrics", "angles = jnp.arange(num_angles) * (jnp.pi / num_angles)", "angles = jnp.arange(num_angles) * (jnp.pi / num_angles / 2)"),
     ("metrics", "np.sqrt(np.mean(np.sum(np.square(x), -1)))", "np.sqrt(np.mean(np.square(x)))"),
     ("metrics", "np.quantile(nearest(np.asarray(fresh))[0], level)", "np.quantile(nearest(np.asarray(cloud))[0], level)"),
-    ("metrics", "square = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T", "square = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - a @ b.T"),
+    ("metrics", "linear_sum_assignment(a @ b.T, maximize=True)", "linear_sum_assignment(a @ b.T)"),
     ("metrics", "raise ValueError(f\"{name} has {bad} non-finite", "print(f\"{name} has {bad} non-finite"),
     # experiment: what is measured, and on which draws
     ("experiment", "errors = (sliced_wasserstein(cloud, fresh), rms(off))", "errors = (sliced_wasserstein(cloud, fresh), rms(cloud))"),
