@@ -11,8 +11,10 @@ notebook takes the new prose and keeps its outputs.
 """
 import argparse
 import hashlib
+import modulefinder
 import os
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -58,12 +60,25 @@ def code_cells(notebook):
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
+def library_of(code, root):
+    """The files of jitlib that `code` imports, directly or through one another."""
+    finder = modulefinder.ModuleFinder([str(root)])
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder, "chapter.py")
+        script.write_text(code, encoding="utf8")
+        try:
+            finder.run_script(str(script))
+        except SyntaxError:                                   # it depends on what it was meant to say; running it will tell
+            return sorted(root.glob("jitlib/*.py"))
+    return sorted(Path(module.__file__) for name, module in finder.modules.items() if name.split(".")[0] == "jitlib")
+
+
 def inputs_hash(md):
-    """sha256 of everything a chapter's outputs depend on: its code cells, the library and the pinned packages."""
+    """sha256 of everything a chapter's outputs depend on: its code cells, what they import of the library, the pinned packages."""
     root = md.resolve().parent.parent
-    library = sorted(root.glob("jitlib/*.py"), key=lambda path: path.name)
-    parts = {"code": "\0".join(cell.source for cell in code_cells(source(md))).encode()}
-    for path in [*library, root / "jitlib" / "pyproject.toml", root / "requirements.txt"]:
+    code = [cell.source for cell in code_cells(source(md))]
+    parts = {"code": "\0".join(code).encode()}
+    for path in [*library_of("\n".join(code), root), root / "jitlib" / "pyproject.toml", root / "requirements.txt"]:
         parts[path.relative_to(root).as_posix()] = path.read_bytes()
     digest = hashlib.sha256()
     for name, content in parts.items():

@@ -21,6 +21,8 @@ kernelspec:
 
 ```{code-cell} ipython3
 print(6 * 7)
+def never():
+    import jitlib.a
 ```
 """
 
@@ -29,7 +31,10 @@ print(6 * 7)
 def md(tmp_path):
     """A book of one chapter, run once."""
     (tmp_path / "jitlib").mkdir()
-    (tmp_path / "jitlib" / "a.py").write_text("a = 1\n")
+    (tmp_path / "jitlib" / "__init__.py").write_text("")
+    (tmp_path / "jitlib" / "a.py").write_text("from jitlib import b\n")
+    (tmp_path / "jitlib" / "b.py").write_text("b = 1\n")
+    (tmp_path / "jitlib" / "unused.py").write_text("c = 1\n")
     (tmp_path / "jitlib" / "pyproject.toml").write_text("")
     (tmp_path / "requirements.txt").write_text("a==1\n")
     md = tmp_path / "book" / "01_first.md"
@@ -50,11 +55,16 @@ def test_a_chapter_that_was_run_is_fresh_whatever_the_file_times(md):
     assert execute.stored(md).cells[1].outputs[0].text == "42\n"
 
 
-@pytest.mark.parametrize("name", ["jitlib/a.py", "jitlib/pyproject.toml", "requirements.txt"])
+@pytest.mark.parametrize("name", ["jitlib/__init__.py", "jitlib/a.py", "jitlib/b.py", "jitlib/pyproject.toml", "requirements.txt"])
 def test_the_library_and_the_pins_make_a_chapter_stale(md, name, capsys):
     path = md.parents[1] / name
     path.write_text(path.read_text() + "\n")
     assert check(md) == 1 and "stale: 01_first" in capsys.readouterr().out
+
+
+def test_a_module_that_the_chapter_does_not_use_leaves_it_fresh(md):
+    (md.parents[1] / "jitlib" / "unused.py").write_text("c = 2\n")
+    assert check(md) == 0
 
 
 def test_new_code_makes_a_chapter_stale_and_is_run(md):

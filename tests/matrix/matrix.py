@@ -1,9 +1,12 @@
 """`make matrix`: the unit tests and the regression of the chapters, unchanged, on other processors, threads, Pythons and versions.
 
-`make matrix ROWS="sse42 py313"` runs some rows only.  Each row that needs packages of its own gets an environment in _build/matrix.
+`make matrix ROWS="sse42 py313" CHAPTERS="01 08"` runs some rows and chapters only.  Each row that needs packages of its own gets an environment in _build/matrix.
 Matplotlib is the pinned one everywhere: another release moves letters by a pixel, which the regression rightly calls a change.
-Writes _build/matrix/report.md; the rows of earlier runs stay in it.
+Writes _build/matrix/report.md after every piece (the unit tests, one chapter).  What passed before and has not changed since is not
+run again, so an interrupted run, or one after a change to a chapter, does only what is missing.
 """
+import argparse
+import hashlib
 import json
 import os
 import re
@@ -14,10 +17,13 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "book"))
+import execute  # noqa: E402
+
 OUT = ROOT / "_build" / "matrix"
 PINS = (ROOT / "requirements.txt").read_text(encoding="utf8")
 UNITS = ["tests/test_" + name + ".py" for name in
-         ("target", "times", "loss", "oracle", "sample", "train", "data", "metrics", "experiment", "bad_inputs", "prose")]  # fmt: skip
+         ("target", "times", "loss", "oracle", "sample", "train", "data", "metrics", "experiment", "bad_inputs")]  # fmt: skip
 
 
 def pinned(name):
@@ -60,15 +66,29 @@ def environment(name, python, packages):
     return folder / "bin" / "python"
 
 
-def pytest(python, before, variables, *arguments):
-    """Run pytest; (passed, failed, the names of what failed)."""
+def pytest(python, before, variables, log, *arguments):
+    """Run pytest, its output appended to `log`: how many passed, and the names of what failed."""
     command = [*before, python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
     done = subprocess.run(command, cwd=ROOT, env=os.environ | variables, capture_output=True, text=True)
-    count = lambda word: sum(map(int, re.findall(rf"(\d+) {word}", done.stdout.splitlines()[-1] if done.stdout else "")))
-    failed = [line.split(" - ")[0].removeprefix("FAILED ").removeprefix("ERROR ") for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    with open(log, "a", encoding="utf8") as file:
+        file.write(f"== {' '.join(arguments)}\n{done.stdout[-20_000:]}{done.stderr[-2000:]}\n")
+    lines = done.stdout.splitlines()
+    failed = [line.split(" - ")[0].removeprefix("FAILED ").removeprefix("ERROR ") for line in lines if line.startswith(("FAILED", "ERROR"))]
     if done.returncode and not failed:
         failed = [f"pytest ended with {done.returncode}"]
-    return count("passed"), max(count("failed") + count("error"), len(failed)), failed, done.stdout[-20_000:] + done.stderr[-2000:]
+    return {"passed": sum(map(int, re.findall(r"(\d+) passed", lines[-1] if lines else ""))), "failed": failed}
+
+
+def parts(name):
+    """What a row runs, piece by piece: {piece: (hash of its inputs, arguments to pytest)}."""
+    files = [*ROOT.glob("jitlib/*.py"), *(ROOT / unit for unit in UNITS), *ROOT.glob("tests/[cp]*.py")]
+    found = {"units": (hashlib.sha256(b"".join(path.read_bytes() for path in sorted(files))).hexdigest(), UNITS)}
+    if name != "x64":
+        for md in execute.chapters():
+            arguments = ["--nbval", "--nbval-cell-timeout=900", "--nbval-current-env", str(md.with_suffix(".ipynb").relative_to(ROOT))]
+            stored = execute.stored(md)  # a notebook with new outputs is another thing to compare with
+            found[md.stem] = (hashlib.sha256(repr([cell.get("outputs") for cell in stored.cells]).encode() + execute.inputs_hash(md).encode()).hexdigest(), arguments)
+    return found
 
 
 def versions(python):
@@ -76,7 +96,17 @@ def versions(python):
     return subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.split()
 
 
-def main(names):
+def table(report):
+    lines = ["| row | Python | jax | equinox | optax | chapters | passed | failed | minutes |", "|---|---|---|---|---|---|---|---|---|"]
+    for name in ROWS:
+        if name in report:
+            row, done = report[name], report[name]["parts"].values()
+            count, passed, failed = len(done) - 1, sum(part["passed"] for part in done), sum(len(part["failed"]) for part in done)
+            lines.append(f"| {ROWS[name][0]} | {' | '.join(row['versions'])} | {count} | {passed} | {failed} | {sum(part['minutes'] for part in done):.0f} |")
+    return "\n".join(lines) + "\n"
+
+
+def main(names, chapters):
     for name in names:
         if name not in ROWS:
             raise SystemExit(f"unknown row {name!r}; expected one of {', '.join(ROWS)}")
@@ -84,29 +114,34 @@ def main(names):
     store = OUT / "report.json"
     report = json.loads(store.read_text()) if store.exists() else {}
     for name in names:
-        what, variables, before, own = ROWS[name]
-        start = time.monotonic()
+        _, variables, before, own = ROWS[name]
         try:
             python = environment(name, *own) if own else ROOT / ".venv" / "bin" / "python"
         except subprocess.CalledProcessError as error:
             print(f"{name}: no environment ({error})", flush=True)
-            report[name] = {"what": what, "versions": ["not to be had here"] * 4, "passed": 0, "failed": ["environment"], "alarms": 1, "minutes": 0}
             continue
-        passed, alarms, failed, log = pytest(python, before, variables, *UNITS)
-        if name != "x64":
-            more = pytest(python, before, variables, "--nbval", "--nbval-cell-timeout=900", "--nbval-current-env", "book")
-            passed, alarms, failed, log = (a + b for a, b in zip((passed, alarms, failed, log), more))
-        (OUT / f"{name}.txt").write_text(log, encoding="utf8")
-        report[name] = {"what": what, "versions": versions(python), "passed": passed, "failed": failed, "alarms": alarms,
-                        "minutes": (time.monotonic() - start) / 60}  # fmt: skip
-        store.write_text(json.dumps(report, indent=1))
-        print(f"{name}: {passed} passed, {alarms} failed {failed}, {report[name]['minutes']:.1f} minutes", flush=True)
-    lines = ["| row | Python | jax | equinox | optax | passed | failed | minutes |", "|---|---|---|---|---|---|---|---|"]
-    lines += [f"| {row['what']} | {' | '.join(row['versions'])} | {row['passed']} | {row['alarms']} | {row['minutes']:.0f} |" for row in report.values()]
-    (OUT / "report.md").write_text("\n".join(lines) + "\n", encoding="utf8")
-    print("\n".join(lines), f"\nwritten: {OUT / 'report.md'}")
-    return 1 if any(report[name]["alarms"] for name in names) else 0
+        row = report.setdefault(name, {"parts": {}})
+        row["versions"] = versions(python)
+        wanted = parts(name)
+        row["parts"] = {part: done for part, done in row["parts"].items() if part in wanted}
+        for part, (inputs, arguments) in wanted.items():
+            if chapters and part != "units" and part[:2] not in chapters:
+                continue
+            if row["parts"].get(part, {}).get("inputs") == inputs and not row["parts"][part]["failed"]:
+                continue
+            start = time.monotonic()
+            done = pytest(python, before, variables, OUT / f"{name}.txt", *arguments)
+            row["parts"][part] = done | {"inputs": inputs, "minutes": (time.monotonic() - start) / 60}
+            store.write_text(json.dumps(report, indent=1))  # an interrupted run goes on here
+            (OUT / "report.md").write_text(table(report), encoding="utf8")
+            print(f"{name}, {part}: {done['passed']} passed, {len(done['failed'])} failed {done['failed'] or ''}", flush=True)
+    print(f"{table(report)}\nwritten: {OUT / 'report.md'}")
+    return 1 if any(part["failed"] for name in names for part in report.get(name, {"parts": {"": {"failed": 1}}})["parts"].values()) else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:] or list(ROWS)))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("rows", nargs="*", default=list(ROWS))
+    parser.add_argument("--chapters", nargs="*", metavar="NN")
+    options = parser.parse_args()
+    sys.exit(main(options.rows, options.chapters))
