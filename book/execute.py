@@ -78,7 +78,7 @@ def inputs_hash(md):
     root = md.resolve().parent.parent
     code = [cell.source for cell in code_cells(source(md))]
     parts = {"code": "\0".join(code).encode()}
-    for path in [*library_of("\n".join(code), root), root / "jitlib" / "pyproject.toml", root / "requirements.txt"]:
+    for path in [*library_of("\n".join(code), root), root / "requirements.txt"]:
         parts[path.relative_to(root).as_posix()] = path.read_bytes()
     digest = hashlib.sha256()
     for name, content in parts.items():

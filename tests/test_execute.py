@@ -35,7 +35,6 @@ def md(tmp_path):
     (tmp_path / "jitlib" / "a.py").write_text("from jitlib import b\n")
     (tmp_path / "jitlib" / "b.py").write_text("b = 1\n")
     (tmp_path / "jitlib" / "unused.py").write_text("c = 1\n")
-    (tmp_path / "jitlib" / "pyproject.toml").write_text("")
     (tmp_path / "requirements.txt").write_text("a==1\n")
     md = tmp_path / "book" / "01_first.md"
     md.parent.mkdir()
@@ -55,7 +54,7 @@ def test_a_chapter_that_was_run_is_fresh_whatever_the_file_times(md):
     assert execute.stored(md).cells[1].outputs[0].text == "42\n"
 
 
-@pytest.mark.parametrize("name", ["jitlib/__init__.py", "jitlib/a.py", "jitlib/b.py", "jitlib/pyproject.toml", "requirements.txt"])
+@pytest.mark.parametrize("name", ["jitlib/__init__.py", "jitlib/a.py", "jitlib/b.py", "requirements.txt"])
 def test_the_library_and_the_pins_make_a_chapter_stale(md, name, capsys):
     path = md.parents[1] / name
     path.write_text(path.read_text() + "\n")
