@@ -50,19 +50,20 @@ ROWS = {
 
 
 def environment(name, python, packages):
-    """The interpreter of a row's own environment, made by uv where it is missing."""
+    """The interpreter of a row's own environment, made by uv where it is missing or made from other packages."""
     folder = OUT / name
-    if not (folder / "ready").exists():
+    wanted = "\n".join([*packages, PINS, (ROOT / "jitlib" / "pyproject.toml").read_text(encoding="utf8")])
+    if not (folder / "ready").exists() or (folder / "ready").read_text(encoding="utf8") != wanted:
         shutil.rmtree(folder, ignore_errors=True)
         uv = OUT / "uv" / "bin" / "uv"
         if not uv.exists():
             subprocess.run([sys.executable, "-m", "venv", OUT / "uv"], check=True)
-            subprocess.run([OUT / "uv" / "bin" / "python", "-m", "pip", "install", "-q", "uv"], check=True)
+            subprocess.run([OUT / "uv" / "bin" / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check", "uv"], check=True)
         quiet = {"check": True, "cwd": ROOT, "env": os.environ | {"VIRTUAL_ENV": str(folder)}}
         subprocess.run([uv, "venv", "-q", "--no-python-downloads", "-p", python or sys.executable, folder], **quiet)
         subprocess.run([uv, "pip", "install", "-q", *packages], **quiet)
         subprocess.run([uv, "pip", "install", "-q", "--no-deps", "-e", "./jitlib"], **quiet)
-        (folder / "ready").touch()
+        (folder / "ready").write_text(wanted, encoding="utf8")
     return folder / "bin" / "python"
 
 
