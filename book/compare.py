@@ -13,10 +13,10 @@ import re
 import numpy as np
 from PIL import Image
 
-TAG = "trained-samples"         # a cell that draws samples of trained networks: its pictures are compared with COARSE
+TAG = "chaotic"                 # a cell that draws samples of trained networks, or rounding itself: its pictures are compared with COARSE
 FINE = (8, 0.02, 0.25)          # block side in pixels, rms difference of the block means, worst difference (of 1)
 BAND = 4                        # how much larger or smaller a measured '± b' may come out
-COARSE = (64, 0.06, 0.5)        # trained samples are chaotic across processors: where ink lies, not which dot
+COARSE = (64, 0.06, 0.5)        # processors differ in the last digit, and training amplifies it: where ink lies, not which dot
 
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 APPROX = re.compile(rf"(≈\s*)({NUMBER})(?:\s*±\s*({NUMBER}))?")

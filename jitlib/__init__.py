@@ -5,7 +5,7 @@ from jitlib.data import Embedded, moons, orthonormal, swiss_roll
 from jitlib.experiment import Run, Setting, recipe, sweep
 from jitlib.loss import FlowLoss
 from jitlib.mesh import device_mesh
-from jitlib.metrics import effective_rank, rms, sliced_wasserstein, stray, wasserstein
+from jitlib.metrics import effective_rank, frechet, intrinsic_dimension, rms, sliced_wasserstein, stray, wasserstein
 from jitlib.model import MLP, Skip
 from jitlib.oracle import Gaussian, IdealPredictor
 from jitlib.path import interpolate

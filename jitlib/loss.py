@@ -55,8 +55,9 @@ class FlowLoss(eqx.Module):
         """The loss of a model on one example at a given noise and time."""
         return self.of(model(interpolate(x, eps, t), t), x, eps, t)
 
-    def __call__(self, model, key, x: Float[Array, "B D"]) -> Float[Array, ""]:
-        """The mean loss of a batch; one key draws its times and its noise."""
+    def __call__(self, model, key, x: Float[Array, "B D"], *given) -> Float[Array, ""]:
+        """The mean loss of a batch; one key draws its times and its noise.  `given` is what else the model is told, such as labels (B, C):
+        it is called as model(z, t, *given), example by example."""
         time_key, noise_key = jax.random.split(key)
         t = self.times(time_key, x.shape[:1])
         eps = jax.random.normal(noise_key, x.shape)
@@ -64,4 +65,4 @@ class FlowLoss(eqx.Module):
         if self.mean_target:
             x = jax.vmap(IdealPredictor(x))(z, t)
             eps = convert(x, z, t, X, EPS)
-        return jnp.mean(self.of(jax.vmap(model)(z, t), x, eps, t))
+        return jnp.mean(self.of(jax.vmap(model)(z, t, *given), x, eps, t))

@@ -6,6 +6,7 @@ from jax import numpy as jnp
 from jaxtyping import Array, Float
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial import KDTree
+from sklearn.neighbors import NearestNeighbors
 
 from jitlib import check
 
@@ -73,6 +74,42 @@ def effective_rank(variances: Float[Array, " k"]) -> float:
     variances = np.asarray(variances, np.float64)
     check.within(0, np.inf, variances=variances)
     return float(variances.sum() ** 2 / (variances**2).sum())
+
+
+def intrinsic_dimension(points: Float[Array, "n D"], neighbors: int = 20) -> float:
+    """The maximum-likelihood dimension of the set that points come from, by how fast the number of neighbours grows with distance:
+
+        1 / mean over points and j < k of log(T_k / T_j),   T_j the distance to the j-th of k neighbours
+
+    It is too small where points are few for the dimension, which above ten or so they always are.
+    Raises ValueError unless 2 <= neighbors < n, and where points are not finite or neighbours coincide.
+    Source: Levina & Bickel 2004, with the mean of MacKay & Ghahramani 2005.  Chapter 11.
+    """
+    _finite(points=points)
+    check.count(2, neighbors=neighbors)
+    if len(points) <= neighbors:
+        raise ValueError(f"there are {len(points)} points; expected more than neighbors, {neighbors}")
+    distances, _ = NearestNeighbors(n_neighbors=neighbors).fit(np.asarray(points)).kneighbors()
+    if not (distances[:, 0] > 0).all():
+        raise ValueError(f"{int((distances[:, 0] == 0).sum())} points have a copy among the others; expected distinct points")
+    return float(1 / np.log(distances[:, neighbors - 1 : neighbors] / distances[:, : neighbors - 1]).mean())
+
+
+def frechet(a: Float[Array, "n k"], b: Float[Array, "m k"]) -> float:
+    """The squared Frechet distance of two clouds of features, each taken for a normal distribution, as in FID:
+
+        |mean a - mean b|^2 + tr(A + B - 2 (A B)^(1/2)),   A and B their covariances
+
+    Raises ValueError on clouds of different dimension, with fewer than two points, or not finite.
+    Source: arXiv 1706.08500.  Chapter 12.
+    """
+    _finite(a=a, b=b)
+    if np.ndim(a) != 2 or np.ndim(b) != 2 or np.shape(a)[1] != np.shape(b)[1] or min(len(a), len(b)) < 2:
+        raise ValueError(f"the clouds have shapes {np.shape(a)} and {np.shape(b)}; expected (n, k) and (m, k) with n, m >= 2")
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    A, B = np.atleast_2d(np.cov(a.T)), np.atleast_2d(np.cov(b.T))
+    cross = np.sqrt(np.linalg.eigvals(A @ B).real.clip(0)).sum()  # A B has the eigenvalues of a positive matrix
+    return float(np.sum((a.mean(0) - b.mean(0)) ** 2) + np.trace(A) + np.trace(B) - 2 * cross)
 
 
 def stray(cloud: Float[Array, "n d"], data: Float[Array, "m d"], fresh: Float[Array, "k d"], level: float = 0.999) -> float:

@@ -81,6 +81,11 @@ BAD = {
     "NaN in a cloud": (lambda: wasserstein(ones((1, 2)), jnp.array([[NAN, 1.0]])), "b has 1 non-finite"),
     "stray level": (lambda: stray(ones((3, 2)), ones((3, 2)), ones((3, 2)), 1.5), "level is 1.5"),
     "stray level below zero": (lambda: stray(ones((3, 2)), ones((3, 2)), ones((3, 2)), -0.5), "level is -0.5"),
+    "frechet of two dimensions": (lambda: jitlib.frechet(ones((3, 3)), ones((3, 2))), r"\(3, 3\) and \(3, 2\); expected \(n, k\) and \(m, k\)"),
+    "frechet of one point": (lambda: jitlib.frechet(ones((1, 2)), ones((3, 2))), r"\(1, 2\) and \(3, 2\); expected .* n, m >= 2"),
+    "neighbours of few points": (lambda: jitlib.intrinsic_dimension(ones((3, 2)), 3), "there are 3 points; expected more than neighbors, 3"),
+    "one neighbour": (lambda: jitlib.intrinsic_dimension(ones((3, 2)), 1), "neighbors is 1; expected an integer, at least 2"),
+    "copies": (lambda: jitlib.intrinsic_dimension(ones((5, 2)), 2), "5 points have a copy among the others; expected distinct points"),
     "strays of two dimensions": (lambda: stray(ones((3, 3)), ones((3, 2)), ones((3, 2))), r"\(3, 3\), \(3, 2\), \(3, 2\); expected points of one dimension"),
     "negative variances": (lambda: jitlib.effective_rank(jnp.array([1.0, -1.0])), "variances is -1.0"),
     # sample

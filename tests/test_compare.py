@@ -34,5 +34,5 @@ def test_figures():
     assert differences([figure(30)], [figure(20)])
     assert differences([figure(20), figure(90)], [figure(90), figure(20)])
     assert differences([figure(20)], [text]) and differences([text, figure(20)], [text])
-    assert differences([text], [text], ["trained-samples"])
-    assert differences([figure(140)], [figure(20)], ["trained-samples"])
+    assert differences([text], [text], ["chaotic"])
+    assert differences([figure(140)], [figure(20)], ["chaotic"])

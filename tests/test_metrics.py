@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.linalg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -82,3 +83,26 @@ def test_strays_are_the_samples_away_from_the_data():
 
 def test_effective_rank_counts_equal_variances():
     assert np.isclose(jitlib.effective_rank(jnp.array([2.0, 2.0, 2.0, 0.0])), 3) and np.isclose(jitlib.effective_rank(jnp.array([3.0, 1.0])), 1.6)
+
+
+def test_frechet_distance_of_normal_clouds_with_known_covariances():
+    """Commuting covariances: |difference of means|^2 + sum (sqrt a - sqrt b)^2; a pair that does not commute against scipy's root."""
+    a, b = np.asarray(jax.random.normal(KEYS[0], (200_000, 2))), np.asarray(jax.random.normal(KEYS[1], (200_000, 2)))
+    assert np.isclose(jitlib.frechet(a * [2, 1] + [1, 0], b * [1, 3] + [0, 2]), 5 + 1 + 4, rtol=0.02)
+    mixed = b @ np.array([[1.0, 0.8], [0.0, 0.5]])
+    A, B = np.cov(a[:500].T * [[2], [1]]), np.cov(mixed[:400].T)
+    shift = np.mean(a[:500] * [2, 1], 0) - np.mean(mixed[:400], 0)
+    wanted = shift @ shift + np.trace(A + B - 2 * scipy.linalg.sqrtm(A @ B).real)
+    assert np.isclose(jitlib.frechet(a[:500] * [2, 1], mixed[:400]), wanted, rtol=1e-6)
+    assert jitlib.frechet(a[:300], a[:300][::-1]) == pytest.approx(0, abs=1e-9)
+    assert jitlib.frechet(a[:300, :1], 0 * a[:300, :1]) == pytest.approx(a[:300, 0].mean() ** 2 + a[:300, 0].var(ddof=1))
+
+
+def test_intrinsic_dimension_of_planes_and_curved_sets_in_many_dimensions():
+    for d in (1, 2, 4):
+        flat = jax.random.uniform(KEYS[0], (3000, d)) @ jitlib.orthonormal(KEYS[1], 30, d).T
+        assert jitlib.intrinsic_dimension(flat) == pytest.approx(d, rel=0.08)
+    angle = jnp.multiply.outer(jax.random.uniform(KEYS[2], (3000,)), jnp.arange(1.0, 5.0))
+    assert jitlib.intrinsic_dimension(jnp.concatenate([jnp.cos(angle), jnp.sin(angle)], 1)) == pytest.approx(1, rel=0.05)
+    # by hand, three points on a line with two neighbours each: distances (1, 4), (1, 3), (3, 4)
+    assert jitlib.intrinsic_dimension(jnp.array([[0.0], [1.0], [4.0]]), 2) == pytest.approx(3 / np.log(4 * 3 * 4 / 3))

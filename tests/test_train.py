@@ -78,6 +78,7 @@ def test_a_batch_draws_every_row_and_steps_draw_different_rows_times_and_noise(d
     assert len(set(values)) == 20
 
 
+@pytest.mark.skipif(jax.__version_info__ < (0, 6), reason="the checker of that release sees no reuse outside compiled functions")
 def test_no_key_is_used_twice(data):
     """T9: JAX's own checker of key reuse."""
     model = MLP(KEYS[5], 8, 8, 2)

@@ -1,0 +1,126 @@
+"""The small JiT: its parts, its label, guidance."""
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jitlib import EPS, V, X, FlowLoss, convert, fit
+from jitlib.images import Labelled, patchify, unpatchify
+from jitlib.transformer import Block, Conditional, Guided, JiT, rms_norm
+
+KEYS = jax.random.split(jax.random.key(12), 6)
+SHAPE, NONE = (8, 8, 1), jnp.zeros(3)
+close = lambda a, b, tol=1e-5: np.testing.assert_allclose(a, b, rtol=tol, atol=tol)
+
+
+def small(key=KEYS[0], **changes):
+    return JiT(key, SHAPE, 4, **{"classes": 3, "width": 16, "depth": 2, "heads": 2, "bottleneck": 8} | changes)
+
+
+def random(tree, key=KEYS[1]):
+    """The same network with all its weights drawn, those that start at zero too."""
+    leaves, structure = jax.tree.flatten(tree)
+    arrays = [0.3 * jax.random.normal(k, a.shape) if eqx.is_inexact_array(a) else a for k, a in zip(jax.random.split(key, len(leaves)), leaves)]
+    return jax.tree.unflatten(structure, arrays)
+
+
+def test_a_new_network_says_zero_and_a_new_block_changes_nothing():
+    z = jax.random.normal(KEYS[2], (64,))
+    assert (small()(z, jnp.asarray(0.3), NONE) == 0).all()
+    tokens, condition = jax.random.normal(KEYS[3], (4, 16)), jax.random.normal(KEYS[4], (16,))
+    assert (Block(KEYS[0], 16, 2)(tokens, condition) == tokens).all()
+    assert (random(Block(KEYS[0], 16, 2))(tokens, condition) != tokens).all()
+
+
+def test_rms_norm_has_unit_mean_square_and_ignores_scale():
+    x = jax.random.normal(KEYS[2], (5, 16))
+    close((rms_norm(x) ** 2).mean(-1), jnp.ones(5), 1e-4)
+    close(rms_norm(7 * x), rms_norm(x), 1e-4)
+
+
+def test_attention_is_softmax_of_normed_queries_and_keys():
+    block, tokens = random(Block(KEYS[0], 16, 2)), np.asarray(jax.random.normal(KEYS[3], (4, 16)))
+    q, k, v = np.split(tokens @ np.asarray(block.qkv.weight).T, 3, -1)
+    heads = []
+    for head in (slice(0, 8), slice(8, 16)):
+        score = np.asarray(rms_norm(q[:, head])) @ np.asarray(rms_norm(k[:, head])).T / 8**0.5
+        heads.append(np.exp(score) / np.exp(score).sum(1, keepdims=True) @ v[:, head])
+    close(block.attention(jnp.asarray(tokens)), np.concatenate(heads, 1) @ np.asarray(block.out.weight).T, 1e-4)
+
+
+def test_swiglu_by_hand():
+    block, tokens = random(Block(KEYS[0], 16, 2)), jax.random.normal(KEYS[3], (4, 16))
+    gate, value = jnp.split(tokens @ block.up.weight.T, 2, -1)
+    close(block.swiglu(tokens), (gate / (1 + jnp.exp(-gate)) * value) @ block.down.weight.T, 1e-4)
+
+
+def test_the_output_depends_on_time_label_and_place():
+    model, z, t = random(small()), jax.random.normal(KEYS[2], (64,)), jnp.asarray(0.3)
+    y = model(z, t, NONE)
+    assert jnp.abs(model(z, t + 0.1, NONE) - y).max() > 1e-3 and jnp.abs(model(z, t, jnp.eye(3)[1]) - y).max() > 1e-3
+    turned = lambda z: unpatchify(patchify(z.reshape(SHAPE), 4)[jnp.array([1, 0, 2, 3])], SHAPE, 4).ravel()
+    assert jnp.abs(turned(model(turned(z), t, NONE)) - y).max() > 1e-3
+
+
+def test_every_token_looks_at_every_patch():
+    model, z = random(small()), jax.random.normal(KEYS[2], (64,))
+    J = jax.jacfwd(model)(z, jnp.asarray(0.3), NONE)
+    blocks = jax.vmap(lambda row: patchify(row.reshape(SHAPE), 4))(J)  # (output pixel, input patch, its pixels)
+    assert (jnp.abs(blocks).max(-1) > 1e-6).all()
+
+
+def test_training_on_labels_lowers_the_loss_and_the_label_is_used():
+    labels = jnp.eye(3)[jnp.arange(300) % 3]
+    points = jnp.where(labels @ jnp.array([[-1.0], [0.0], [1.0]]) > 0, 0.8, -0.8) * jnp.ones((300, 64))
+    model, losses = fit(KEYS[3], small(), Labelled(points, labels), Conditional(FlowLoss(X)), 150, 32, 5e-3)
+    assert losses[-20:].mean() < 0.3 * losses[:5].mean()
+    said = [float(model(jnp.zeros(64), jnp.asarray(0.1), jnp.eye(3)[c]).mean()) for c in (0, 2)]
+    assert said[0] < -0.3 and said[1] > 0.3
+
+
+def test_the_conditional_loss_drops_a_share_of_the_labels_and_never_mixes_them():
+    seen = []
+
+    def spy(model, key, x, labels):
+        seen.append((np.asarray(x), np.asarray(labels)))
+        return jnp.mean(x)
+
+    x, labels = jnp.arange(1.0, 2001.0)[:, None], jnp.arange(1.0, 2001.0)[:, None]
+    for drop in (0.0, 0.25, 1.0):
+        Conditional(spy, drop)(None, KEYS[4], (x, labels))
+        rows, told = seen[-1]
+        assert set(np.unique(told / rows)) <= {0.0, 1.0} and abs((told == 0).mean() - drop) < 0.04
+
+
+def test_the_flow_loss_tells_each_example_its_own_label():
+    x, labels = jax.random.normal(KEYS[2], (5, 64)), jnp.eye(3)[jnp.array([0, 1, 2, 0, 1])]
+    told = lambda z, t, label: label @ jnp.array([1.0, 2.0, 3.0]) * jnp.ones(64) * t
+    close(FlowLoss(X, X, floor=0.0)(told, KEYS[3], x, labels), np.mean([FlowLoss(X, X, lambda key, shape, row=row: FlowLoss(X).times(key, (5,))[row : row + 1], floor=0.0)(
+        lambda z, t, row=row: told(z, t, labels[row]), KEYS[3], x[row : row + 1]) for row in range(5)]), 1e-5)
+
+
+def test_guidance_is_affine_in_the_velocity_and_keeps_to_its_interval():
+    model, label = random(small()), jnp.eye(3)[1]
+    z, t = jax.random.normal(KEYS[2], (64,)), jnp.asarray(0.5)
+    close(Guided(model, label)(z, t), model(z, t, label))
+    close(Guided(model, label, 3.0, 0.6)(z, t), model(z, t, label))
+    close(Guided(model, label, 3.0, 0.1, 0.4)(z, t), model(z, t, label))
+    close(Guided(model, label, 0.0)(z, t), model(z, t, NONE))
+    told, untold = model(z, t, label), model(z, t, NONE)
+    assert jnp.abs(told - untold).max() > 1e-3
+    for target in (X, EPS, V):
+        speed = lambda y: convert(y, z, t, target, V)
+        close(speed(Guided(model, label, 3.0)(z, t)), speed(untold) + 3 * (speed(told) - speed(untold)), 1e-3)
+
+
+@pytest.mark.parametrize("call, said", [
+    (lambda: small()(jnp.zeros(63), jnp.asarray(0.5), NONE), r"\(63,\); this model expects \(64,\)"),
+    (lambda: small(width=12), "width is 12 and heads 2; expected a width that 4 times the heads divide"),
+    (lambda: small(depth=0), "depth is 0; expected an integer, at least 1"),
+    (lambda: JiT(KEYS[0], (8, 8, 1), 3), "8 x 8 pixels and the patch is 3"),
+    (lambda: Conditional(FlowLoss(X), 1.5), r"drop is 1.5; expected a number in \[0, 1\]"),
+])
+def test_bad_input_is_refused(call, said):
+    with pytest.raises(ValueError, match=said):
+        call()
