@@ -51,6 +51,7 @@ def _one(t):
 
 class Skip(eqx.Module):
     """A network with a way around it: (z, t) -> skip(t) z + out(t) net(z, t), for scalar functions skip and out of time.
+    What else it is given, such as a label, goes to the net.
 
     The functions may be modules with weights, which are then trained.  As an x-prediction this is EDM's pre-conditioning, with
     c_skip and c_out (arXiv 2206.00364, eq. 7); as a v-prediction with a learned skip, the intervention of chapter 10.
@@ -60,5 +61,5 @@ class Skip(eqx.Module):
     skip: Callable
     out: Callable = _one
 
-    def __call__(self, z: Float[Array, " D"], t: Float[Array, ""]) -> Float[Array, " D"]:
-        return self.skip(t) * z + self.out(t) * self.net(z, t)
+    def __call__(self, z: Float[Array, " D"], t: Float[Array, ""], *given) -> Float[Array, " D"]:
+        return self.skip(t) * z + self.out(t) * self.net(z, t, *given)

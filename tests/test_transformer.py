@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jitlib import EPS, V, X, FlowLoss, convert, fit
+from jitlib import EPS, V, X, FlowLoss, Skip, convert, fit
 from jitlib.images import Labelled, patchify, unpatchify
 from jitlib.transformer import Block, Conditional, Guided, JiT, rms_norm
 
@@ -124,3 +124,8 @@ def test_guidance_is_affine_in_the_velocity_and_keeps_to_its_interval():
 def test_bad_input_is_refused(call, said):
     with pytest.raises(ValueError, match=said):
         call()
+
+
+def test_a_skip_hands_the_label_to_the_network():
+    model, z, t, label = random(small()), jax.random.normal(KEYS[2], (64,)), jnp.asarray(0.4), jnp.eye(3)[2]
+    close(Skip(model, lambda t: 2 * t, lambda t: 3.0)(z, t, label), 0.8 * z + 3 * model(z, t, label))

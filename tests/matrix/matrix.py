@@ -2,8 +2,8 @@
 
 `make matrix ROWS="sse42 py313" CHAPTERS="01 08"` runs some rows and chapters only.  Each row that needs packages of its own gets an environment in _build/matrix.
 Matplotlib is the pinned one everywhere: another release moves letters by a pixel, which the regression rightly calls a change.
-Writes _build/matrix/report.md after every piece (the unit tests, one chapter).  What passed before and has not changed since is not
-run again, so an interrupted run, or one after a change to a chapter, does only what is missing.
+Writes tests/matrix/report.json and, as a table, _build/matrix/report.md after every piece (the unit tests, one chapter).  What passed
+before and has not changed since is not run again, so an interrupted run, or one after a change to a chapter, does only what is missing.
 """
 import argparse
 import hashlib
@@ -23,7 +23,7 @@ import execute  # noqa: E402
 OUT = ROOT / "_build" / "matrix"
 PINS = (ROOT / "requirements.txt").read_text(encoding="utf8")
 UNITS = ["tests/test_" + name + ".py" for name in
-         ("target", "times", "loss", "oracle", "sample", "train", "data", "metrics", "experiment", "bad_inputs")]  # fmt: skip
+         ("target", "times", "loss", "oracle", "sample", "train", "data", "metrics", "experiment", "images", "transformer", "bad_inputs")]  # fmt: skip
 
 
 def pinned(name):
@@ -112,7 +112,7 @@ def main(names, chapters):
         if name not in ROWS:
             raise SystemExit(f"unknown row {name!r}; expected one of {', '.join(ROWS)}")
     OUT.mkdir(parents=True, exist_ok=True)
-    store = OUT / "report.json"
+    store = ROOT / "tests" / "matrix" / "report.json"
     report = json.loads(store.read_text()) if store.exists() else {}
     for name in names:
         _, variables, before, own = ROWS[name]
