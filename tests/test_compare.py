@@ -13,7 +13,7 @@ from compare import differences, same_text  # noqa: E402
 
 @pytest.mark.parametrize("new, old, same", [
     ("x ≈ 1.01", "x ≈ 1.00", True), ("x ≈ 1.10", "x ≈ 1.00", False), ("x 1.01", "x 1.00", False),
-    ("≈ 1.2 ± 0.3", "≈ 1.0 ± 0.2", True), ("≈ 1.3 ± 0.2", "≈ 1.0 ± 0.2", False), ("≈ 1.0 ± 1.0", "≈ 1.0 ± 0.2", False),
+    ("≈ 1.2 ± 0.3", "≈ 1.0 ± 0.2", True), ("≈ 1.3 ± 0.3", "≈ 1.0 ± 0.2", True), ("≈ 1.4 ± 0.3", "≈ 1.0 ± 0.2", False), ("≈ 0.7 ± 0.2", "≈ 1.0 ± 0.3", True), ("≈ 1.3 ± 0.2", "≈ 1.0 ± 0.2", False), ("≈ 1.0 ± 1.0", "≈ 1.0 ± 0.2", False),
     ("≈ nan", "≈ nan", False), ("≈ 1.0", "≈ 1.0 ± 0.2", False),
 ])
 def test_text(new, old, same):
