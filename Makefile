@@ -26,6 +26,7 @@ env:  ## make .venv from requirements.txt, when it is missing or older than the 
 
 book: env  ## run the chapters whose inputs changed and build the site in _build/html
 	@$(PY) book/execute.py
+	@$(PY) book/backmatter.py
 	@.venv/bin/jupyter-book build . -W -n --keep-going -q
 	@echo "Built. Open file://$(CURDIR)/_build/html/index.html or run: make serve"
 

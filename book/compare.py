@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 TAG = "chaotic"                 # a cell that draws samples of trained networks, or rounding itself: its pictures are compared with COARSE
+PATHS = "application/vnd.jit-book.paths+json"  # what a moving figure is drawn from: as chaotic as the still one, which is compared
 FINE = (8, 0.02, 0.25)          # block side in pixels, rms difference of the block means, worst difference (of 1)
 BAND = 4                        # how much larger or smaller a measured '± b' may come out
 COARSE = (64, 0.06, 0.5)        # processors differ in the last digit, and training amplifies it: where ink lies, not which dot
@@ -109,6 +110,8 @@ def differences(new, old, tags=()):
         if a.get("metadata", {}) != b.get("metadata", {}):
             found.append(f"output {i}: metadata {b['metadata']} became {a['metadata']}")
         pairs = {"text": (a["text"], b["text"])} if "text" in a else {}
+        if TAG in tags and PATHS in b.get("data", {}):
+            a, b = ({**out, "data": {mime: value for mime, value in out["data"].items() if mime != PATHS}} for out in (a, b))
         pairs |= {mime: (a["data"][mime], b["data"][mime]) for mime in a.get("data", {})}
         for mime, (now, then) in pairs.items():
             if mime == "image/png":

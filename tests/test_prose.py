@@ -35,7 +35,7 @@ def values(nb):
         if cell.cell_type == "code":
             text.append(cell.source)
             for out in cell.outputs:
-                text.append(str(out.get("text", "")) + " ".join(str(v) for k, v in out.get("data", {}).items() if "image" not in k))
+                text.append(str(out.get("text", "")) + " ".join(str(v) for k, v in out.get("data", {}).items() if k.startswith("text/")))
     return {float(m.replace("_", "")) for m in PLAIN.findall(re.sub(r"(?<=\d),(?=\d{3})", "", " ".join(text))) if m.strip("_.")}
 
 

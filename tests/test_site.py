@@ -17,7 +17,7 @@ from playwright.sync_api import Error, sync_playwright
 
 ROOT = Path(__file__).parents[1]
 HTML = ROOT / "_build" / "html"
-PAGES = ["book/index", "book/references", *(f"book/{md.stem}" for md in sorted(ROOT.glob("book/[0-9][0-9]_*.md")))]
+PAGES = [f"book/{md.stem}" for md in sorted(ROOT.glob("book/*.md"))]
 REPOSITORY = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf8"))["repository"]
 MODES = {
     "light": {"color_scheme": "light", "viewport": {"width": 1280, "height": 900}},
@@ -150,6 +150,20 @@ def test_colab_button(site, page):
     links = [a["href"] for a in BeautifulSoup((HTML / f"{page}.html").read_text(encoding="utf8"), "html.parser").find_all("a", href=True)]
     where = REPOSITORY["url"].removeprefix("https://github.com/")
     assert f"https://colab.research.google.com/github/{where}/blob/{REPOSITORY['branch']}/{page}.ipynb" in links
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_shared_link_shows_words_and_a_picture(site, page):
+    soup = BeautifulSoup((HTML / f"{page}.html").read_text(encoding="utf8"), "html.parser")
+    shown = {tag.get("property") or tag.get("name"): tag["content"] for tag in soup.find_all("meta", content=True)}
+    base = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf8"))["html"]["baseurl"]
+    assert 40 <= len(shown["description"]) <= 202 and "$" not in shown["description"] and "\\" not in shown["description"]
+    assert shown["og:url"] == f"{base}{page}.html" and f"<loc>{base}{page}.html</loc>" in (HTML / "sitemap.xml").read_text(encoding="utf8")
+    assert shown["og:image"].startswith(base) and (HTML / shown["og:image"].removeprefix(base)).is_file()
+    owner, name = REPOSITORY["url"].removeprefix("https://github.com/").split("/")
+    assert base == f"https://{owner}.github.io/{name}/"
+    if re.search(r"/\d\d_", page):
+        assert re.fullmatch(r"\d+ minutes to read; runs in [\w ]+", soup.find("p", class_="how-long").get_text())
 
 
 PLANTED = {

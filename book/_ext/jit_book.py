@@ -1,21 +1,94 @@
-"""What the book's pages need beyond Jupyter Book: captions, lazy images, the landing page's figure, no unused scripts."""
+"""What the book's pages need beyond Jupyter Book: captions, lazy images, the landing page's figure, how long a chapter takes,
+a description and a picture for those who share a link, a site map, no unused scripts."""
 import base64
+import io
+import json
 import re
+from html import escape
 from pathlib import Path
 
 import nbformat
 from docutils import nodes
+from PIL import Image
 
 CAPTION = re.compile(r"(Figure|Table) \d+\.\d+\.$")
 
 
+def pictures(path):
+    """(tags, PNG) of every figure of a notebook, in order."""
+    for cell in nbformat.read(path, as_version=4).cells:
+        for out in cell.get("outputs", []):
+            if png := out.get("data", {}).get("image/png"):
+                yield cell.metadata.get("tags", []), base64.b64decode(png)
+
+
 def hero(app):
-    """Write the figure of the cell tagged `hero` to _static, where the landing page finds it."""
+    """Write the landing page's pictures to _static: the figure tagged `hero`, and a small copy of each chapter's first figure, or of the one tagged `card`."""
+    static = Path(app.srcdir, "book", "_static")
+    for path in sorted(Path(app.srcdir, "book").glob("*.ipynb")):
+        found = list(pictures(path))
+        for tags, png in found:
+            if "hero" in tags:
+                (static / "hero.png").write_bytes(png)
+        card = Image.open(io.BytesIO(next((png for tags, png in found if "card" in tags), found[0][1]))).convert("RGB")
+        card.thumbnail((440, 300), Image.Resampling.LANCZOS)
+        (static / "cards").mkdir(exist_ok=True)
+        card.quantize(64).save(static / "cards" / f"{path.name[:2]}.png", optimize=True)
+
+
+PATHS = "application/vnd.jit-book.paths+json"
+
+
+def moving(app):
+    """Write what the cells tagged `moving` have put out beside their pictures to _static/paths, as scripts: these load from a file, too."""
+    app.moving = set()
     for path in sorted(Path(app.srcdir, "book").glob("*.ipynb")):
         for cell in nbformat.read(path, as_version=4).cells:
-            for out in cell.get("outputs", []) if "hero" in cell.metadata.get("tags", []) else []:
-                if png := out.get("data", {}).get("image/png"):
-                    Path(app.srcdir, "book", "_static", "hero.png").write_bytes(base64.b64decode(png))
+            for data in (out.get("data", {}).get(PATHS) for out in cell.get("outputs", [])):
+                if data:
+                    folder = Path(app.srcdir, "book", "_static", "paths")
+                    folder.mkdir(exist_ok=True)
+                    key = path.name[:2]
+                    text = json.dumps(data, separators=(",", ":"))
+                    (folder / f"{key}.js").write_text(f'(window.jitPaths ??= {{}})["{key}"] = {text};\n', encoding="utf8")
+                    app.moving.add(key)
+
+
+def player(key):
+    """The place where player.js draws; empty and hidden without scripts."""
+    return nodes.raw("", f'<div class="player" data-key="{key}" hidden></div>', format="html")
+
+
+def add_players(app, doctree, docname):
+    """After the picture of a cell tagged `moving`, and after the landing page's."""
+    if docname == app.config.root_doc and app.moving:
+        picture = next(iter(doctree.findall(nodes.image)))
+        picture.parent.insert(picture.parent.index(picture) + 1, player(min(app.moving)))
+    for cell in list(doctree.findall(lambda n: isinstance(n, nodes.container) and "tag_moving" in n["classes"])):
+        cell.append(player(Path(docname).name[:2]))
+
+
+def load_players(app, pagename, templatename, context, doctree):
+    """The scripts of a page with a moving figure, and of no other."""
+    key = min(app.moving, default=None) if pagename == app.config.root_doc else Path(pagename).name[:2]
+    if key in app.moving:
+        for script in (f"paths/{key}.js", "player.js"):
+            app.add_js_file(script, loading_method="defer")
+
+
+def show_the_map(app, doctree, docname):
+    """On the landing page: a picture in each row of the map, and links that stand alone in a paragraph as buttons."""
+    if docname != app.config.root_doc:
+        return
+    for row in doctree.findall(nodes.row):
+        link = next(iter(row.findall(nodes.reference)), None)
+        number = re.search(r"\b(\d\d)_\w+\.html", link.get("refuri", "")) if link else None
+        if number:
+            tag = f'<img class="card-picture" src="../_static/cards/{number[1]}.png" alt="A figure of chapter {int(number[1])}" loading="lazy">'
+            row.children[0].insert(0, nodes.raw("", tag, format="html"))
+    for paragraph in doctree.findall(nodes.paragraph):
+        if isinstance(paragraph.parent, nodes.section) and all(isinstance(n, nodes.reference) or not n.astext().strip() for n in paragraph.children):
+            paragraph["classes"].append("buttons")
 
 
 def dress(app, doctree, docname):
@@ -28,6 +101,53 @@ def dress(app, doctree, docname):
             paragraph["classes"].append("caption-text")
 
 
+WORDS_A_MINUTE = 180  # for a text with formulas
+
+
+def words(node):
+    """The text of a node without code, formulas and folded solutions."""
+    skipped = (nodes.literal_block, nodes.math, nodes.math_block, nodes.raw, nodes.image)
+    if isinstance(node, nodes.Text):
+        return node.astext()
+    return "" if isinstance(node, skipped) else (" " if isinstance(node, nodes.TextElement) else "\n").join(map(words, node.children))
+
+
+def say_how_long(app, doctree, docname):
+    """Under a chapter's title: how long it takes to read, and, as its text says, to run."""
+    title = next(iter(doctree.findall(nodes.title)), None)
+    if title is None or not re.match(r"\d+\. ", title.astext()):
+        return
+    runs = re.search(r"[Tt]he chapter[^.]*? (runs\s+in [^.]*?)(?:\s+on two\s+cores[^.]*)?\.", doctree.astext())
+    text = f"{max(1, round(len(words(doctree).split()) / WORDS_A_MINUTE))} minutes to read" + (f"; {runs[1]}" if runs else "")
+    title.parent.insert(title.parent.index(title) + 1, nodes.paragraph("", " ".join(text.split()), classes=["how-long"]))
+
+
+def describe(app, pagename, templatename, context, doctree):
+    """Meta tags: what a search engine or a shared link shows of a page."""
+    if doctree is None:
+        return
+    said = next(iter(doctree.findall(nodes.block_quote)), None) or next(iter(doctree.findall(lambda n: isinstance(n, nodes.paragraph) and isinstance(n.parent, nodes.section) and not n["classes"])), None)
+    text = " ".join(re.sub(r"^Verdict\. ", "", said.astext()).split()) if said else ""
+    text = re.sub(r"\\(\w+)", r"\1", text.replace(r"\epsilon", "eps"))  # a formula in words
+    text = text if len(text) <= 200 else text[:200].rsplit(" ", 1)[0] + " …"
+    picture = re.search(r'src="(?:\.\./)*(_images/[^"]+)"', context.get("body", ""))
+    base = app.config.html_baseurl
+    shown = {"og:title": context["title"], "og:description": text, "og:type": "article", "og:url": f"{base}{pagename}.html",
+             "og:image": base + (picture[1] if picture else "_static/hero.png"), "og:site_name": app.config.html_title}
+    plain = re.compile(r"<[^>]+>")
+    tags = [f'<meta name="description" content="{escape(text)}">', '<meta name="twitter:card" content="summary_large_image">']
+    tags += [f'<meta property="{name}" content="{escape(plain.sub("", str(value)))}">' for name, value in shown.items()]
+    context["metatags"] = context.get("metatags", "") + "\n".join(tags)
+
+
+def map_the_site(app, exception):
+    """sitemap.xml, for search engines."""
+    if exception is None and app.builder.format == "html":
+        pages = "".join(f"<url><loc>{app.config.html_baseurl}{name}.html</loc></url>" for name in sorted(app.env.found_docs))
+        text = f'<?xml version="1.0" encoding="UTF-8"?><urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">{pages}</urlset>\n'
+        Path(app.outdir, "sitemap.xml").write_text(text, encoding="utf8")
+
+
 def without_thebe(app, pagename, templatename, context, doctree):
     """Leave out the scripts for live cells: the book has none, and they are loaded twice, which is an error."""
     for kind in ("script_files", "css_files"):
@@ -36,6 +156,13 @@ def without_thebe(app, pagename, templatename, context, doctree):
 
 def setup(app):
     app.connect("builder-inited", hero)
+    app.connect("builder-inited", moving)
     app.connect("doctree-resolved", dress)
+    app.connect("doctree-resolved", show_the_map)
+    app.connect("doctree-resolved", add_players)
+    app.connect("html-page-context", load_players, priority=800)
+    app.connect("doctree-resolved", say_how_long)
+    app.connect("html-page-context", describe)
+    app.connect("build-finished", map_the_site)
     app.connect("html-page-context", without_thebe, priority=900)  # after sphinx_thebe has added them
-    return {"parallel_read_safe": True, "parallel_write_safe": True}
+    return {"version": "2", "env_version": 2, "parallel_read_safe": True, "parallel_write_safe": True}
