@@ -166,6 +166,34 @@ def test_a_shared_link_shows_words_and_a_picture(site, page):
         assert re.fullmatch(r"\d+ minutes to read; runs in [\w ]+", soup.find("p", class_="how-long").get_text())
 
 
+@pytest.mark.parametrize("page", ["book/index", "book/07_the_experiment"])
+def test_the_moving_figure_moves_by_keyboard_and_leaves_a_picture_without_scripts(site, browser, page):
+    context = browser.new_context()
+    tab = context.new_page()
+    tab.goto(f"{site}{page}.html")
+    tab.wait_for_selector(".player canvas")
+    said = lambda: [canvas.get_attribute("aria-label") for canvas in tab.locator(".player canvas").all()]
+    inked = lambda: tab.evaluate("[...document.querySelectorAll('.player canvas')].map(c => c.toDataURL().length)")
+    assert tab.locator(".player-still").first.is_hidden() and len(said()) == 3 and all("D = 512, t = 1.00" in text for text in said())
+    assert "outside 0 %" in said()[0] or "outside 1 %" in said()[0]
+    end = inked()
+    tab.locator(".player input").nth(0).focus()
+    tab.keyboard.press("Home")
+    assert all("t = 0.00" in text for text in said()) and inked() != end
+    tab.locator(".player input").nth(1).focus()
+    tab.keyboard.press("Home")
+    assert all("D = 2," in text for text in said())
+    tab.get_by_role("button", name="Play").click()
+    tab.wait_for_function("document.querySelector('.player canvas').ariaLabel.includes('t = 1.00') || document.querySelector('.player canvas').getAttribute('aria-label').includes('t = 1.00')")
+    context.close()
+    context = browser.new_context(java_script_enabled=False)
+    tab = context.new_page()
+    tab.goto(f"{site}{page}.html")
+    assert tab.locator(".player").first.is_hidden() and tab.locator(".player").first.locator("xpath=preceding-sibling::*[1]").is_visible()
+    context.close()
+    assert sum(path.stat().st_size for path in (HTML / "_static").glob("p*/*.js")) + (HTML / "_static" / "player.js").stat().st_size < 1_000_000
+
+
 PLANTED = {
     "asks for": "<img src='http://example.invalid/x.png' alt='x'>",
     "script error": "<script>nothing.there()</script>",

@@ -19,7 +19,8 @@
     const { dims, names, frame, limit } = data;
     const points = (text) => Int8Array.from(atob(text), (c) => c.charCodeAt(0));
     const paths = Object.fromEntries(Object.entries(data.paths).map(([key, path]) => [key, { ...path, points: points(path.points) }]));
-    const panels = Object.entries(names).map(([name, { label, color }]) => {
+    const panels = ["x", "eps", "v"].map((name) => {  // the order of the book; a notebook sorts the names
+      const { label, color } = names[name];
       const canvas = make("canvas", { width: 360, height: 360 });
       canvas.setAttribute("role", "img");
       const title = make("strong", { textContent: label });
