@@ -8,7 +8,9 @@ import jitlib
 from jitlib import EPS, MLP, V, X, Embedded, FlowLoss, Gaussian, IdealPredictor, LogitNormal, Setting, Target
 from jitlib import convert, determinant, fit, heun_step, integrate, interpolate, moons, orthonormal, rms, sample, sliced_wasserstein
 from jitlib import stray, swiss_roll, sweep, time_grid, wasserstein
+from jitlib.images import Labelled, digits, patchify, photograph_patches, unpatchify
 from jitlib.times import ClippedUniform
+from jitlib.transformer import Conditional, JiT
 
 KEY, NAN, INF = jax.random.key(0), float("nan"), float("inf")
 ones = jnp.ones
@@ -81,6 +83,17 @@ BAD = {
     "NaN in a cloud": (lambda: wasserstein(ones((1, 2)), jnp.array([[NAN, 1.0]])), "b has 1 non-finite"),
     "stray level": (lambda: stray(ones((3, 2)), ones((3, 2)), ones((3, 2)), 1.5), "level is 1.5"),
     "stray level below zero": (lambda: stray(ones((3, 2)), ones((3, 2)), ones((3, 2)), -0.5), "level is -0.5"),
+    "labels of other points": (lambda: Labelled(ones((3, 2)), ones((2, 2))), r"\(3, 2\) and the labels \(2, 2\); expected as many"),
+    "patch that does not divide": (lambda: patchify(ones((6, 4, 1)), 4), "6 x 4 pixels and the patch is 4; expected a patch that divides both sides"),
+    "patch of nothing": (lambda: patchify(ones((6, 6, 1)), 0), "patch is 0; expected an integer, at least 1"),
+    "patches of another image": (lambda: unpatchify(ones((4, 4)), (5, 4, 1), 2), "5 x 4 pixels and the patch is 2"),
+    "digits too small": (lambda: digits(4), "side is 4; expected an integer, at least 8"),
+    "patch larger than a photograph": (lambda: photograph_patches(KEY, 2, 1000), "side is 1000; expected at most 427"),
+    "image of another size": (lambda: JiT(KEY, (8, 8, 1), 4, width=16, depth=1, heads=2)(ones(63), jnp.asarray(0.5), ones(10)), r"\(63,\); this model expects \(64,\)"),
+    "width and heads": (lambda: JiT(KEY, (8, 8, 1), 4, width=12, heads=2), "width is 12 and heads 2; expected a width that 4 times the heads divide"),
+    "no blocks": (lambda: JiT(KEY, (8, 8, 1), 4, depth=0), "depth is 0; expected an integer, at least 1"),
+    "patch of a JiT": (lambda: JiT(KEY, (8, 8, 1), 3), "8 x 8 pixels and the patch is 3"),
+    "drop": (lambda: Conditional(FlowLoss(X), 1.5), r"drop is 1.5; expected a number in \[0, 1\]"),
     "frechet of two dimensions": (lambda: jitlib.frechet(ones((3, 3)), ones((3, 2))), r"\(3, 3\) and \(3, 2\); expected \(n, k\) and \(m, k\)"),
     "frechet of one point": (lambda: jitlib.frechet(ones((1, 2)), ones((3, 2))), r"\(1, 2\) and \(3, 2\); expected .* n, m >= 2"),
     "neighbours of few points": (lambda: jitlib.intrinsic_dimension(ones((3, 2)), 3), "there are 3 points; expected more than neighbors, 3"),

@@ -2,7 +2,6 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -46,16 +45,3 @@ def test_labelled_rows_keep_their_labels():
     data = Labelled(jnp.arange(6.0)[:, None], jnp.eye(6))
     x, label = data[jnp.array([4, 1])]
     assert len(data) == 6 and (x[:, 0] == label.argmax(1)).all()
-
-
-@pytest.mark.parametrize("call, said", [
-    (lambda: patchify(jnp.ones((6, 4, 1)), 4), "6 x 4 pixels and the patch is 4"),
-    (lambda: patchify(jnp.ones((6, 6, 1)), 0), "patch is 0; expected an integer, at least 1"),
-    (lambda: unpatchify(jnp.ones((4, 4)), (5, 4, 1), 2), "5 x 4 pixels and the patch is 2"),
-    (lambda: digits(4), "side is 4; expected an integer, at least 8"),
-    (lambda: photograph_patches(jax.random.key(0), 2, 1000), "side is 1000; expected at most 427"),
-    (lambda: Labelled(jnp.ones((3, 2)), jnp.ones((2, 2))), r"\(3, 2\) and the labels \(2, 2\); expected as many"),
-])
-def test_bad_input_is_refused(call, said):
-    with pytest.raises(ValueError, match=said):
-        call()

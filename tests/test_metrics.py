@@ -87,15 +87,16 @@ def test_effective_rank_counts_equal_variances():
 
 def test_frechet_distance_of_normal_clouds_with_known_covariances():
     """Commuting covariances: |difference of means|^2 + sum (sqrt a - sqrt b)^2; a pair that does not commute against scipy's root."""
-    a, b = np.asarray(jax.random.normal(KEYS[0], (200_000, 2))), np.asarray(jax.random.normal(KEYS[1], (200_000, 2)))
-    assert np.isclose(jitlib.frechet(a * [2, 1] + [1, 0], b * [1, 3] + [0, 2]), 5 + 1 + 4, rtol=0.02)
-    mixed = b @ np.array([[1.0, 0.8], [0.0, 0.5]])
-    A, B = np.cov(a[:500].T * [[2], [1]]), np.cov(mixed[:400].T)
-    shift = np.mean(a[:500] * [2, 1], 0) - np.mean(mixed[:400], 0)
-    wanted = shift @ shift + np.trace(A + B - 2 * scipy.linalg.sqrtm(A @ B).real)
-    assert np.isclose(jitlib.frechet(a[:500] * [2, 1], mixed[:400]), wanted, rtol=1e-6)
-    assert jitlib.frechet(a[:300], a[:300][::-1]) == pytest.approx(0, abs=1e-9)
-    assert jitlib.frechet(a[:300, :1], 0 * a[:300, :1]) == pytest.approx(a[:300, 0].mean() ** 2 + a[:300, 0].var(ddof=1))
+    a, b = jax.random.normal(KEYS[0], (200_000, 2)), jax.random.normal(KEYS[1], (200_000, 2))
+    row = lambda *numbers: jnp.array([numbers])
+    assert np.isclose(jitlib.frechet(a * row(2.0, 1.0) + row(1.0, 0.0), b * row(1.0, 3.0) + row(0.0, 2.0)), 5 + 1 + 4, rtol=0.02)
+    one, other = a[:500] * row(2.0, 1.0), b[:400] @ jnp.array([[1.0, 0.8], [0.0, 0.5]])
+    A, B = np.cov(np.asarray(one, np.float64).T), np.cov(np.asarray(other, np.float64).T)
+    shift = np.asarray(one, np.float64).mean(0) - np.asarray(other, np.float64).mean(0)
+    assert np.isclose(jitlib.frechet(one, other), shift @ shift + np.trace(A + B - 2 * scipy.linalg.sqrtm(A @ B).real), rtol=1e-6)
+    assert jitlib.frechet(a[:300], a[:300][::-1]) == pytest.approx(0, abs=1e-6)
+    line = a[:300, :1]
+    assert jitlib.frechet(line, 0 * line) == pytest.approx(float(line.mean() ** 2 + line.var(ddof=1)), rel=1e-4)
 
 
 def test_intrinsic_dimension_of_planes_and_curved_sets_in_many_dimensions():

@@ -3,7 +3,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from jitlib import EPS, V, X, FlowLoss, Skip, convert, fit
 from jitlib.images import Labelled, patchify, unpatchify
@@ -44,7 +43,7 @@ def test_attention_is_softmax_of_normed_queries_and_keys():
     q, k, v = np.split(tokens @ np.asarray(block.qkv.weight).T, 3, -1)
     heads = []
     for head in (slice(0, 8), slice(8, 16)):
-        score = np.asarray(rms_norm(q[:, head])) @ np.asarray(rms_norm(k[:, head])).T / 8**0.5
+        score = np.asarray(rms_norm(jnp.asarray(q[:, head]))) @ np.asarray(rms_norm(jnp.asarray(k[:, head]))).T / 8**0.5
         heads.append(np.exp(score) / np.exp(score).sum(1, keepdims=True) @ v[:, head])
     close(block.attention(jnp.asarray(tokens)), np.concatenate(heads, 1) @ np.asarray(block.out.weight).T, 1e-4)
 
@@ -112,18 +111,6 @@ def test_guidance_is_affine_in_the_velocity_and_keeps_to_its_interval():
     for target in (X, EPS, V):
         speed = lambda y: convert(y, z, t, target, V)
         close(speed(Guided(model, label, 3.0)(z, t)), speed(untold) + 3 * (speed(told) - speed(untold)), 1e-3)
-
-
-@pytest.mark.parametrize("call, said", [
-    (lambda: small()(jnp.zeros(63), jnp.asarray(0.5), NONE), r"\(63,\); this model expects \(64,\)"),
-    (lambda: small(width=12), "width is 12 and heads 2; expected a width that 4 times the heads divide"),
-    (lambda: small(depth=0), "depth is 0; expected an integer, at least 1"),
-    (lambda: JiT(KEYS[0], (8, 8, 1), 3), "8 x 8 pixels and the patch is 3"),
-    (lambda: Conditional(FlowLoss(X), 1.5), r"drop is 1.5; expected a number in \[0, 1\]"),
-])
-def test_bad_input_is_refused(call, said):
-    with pytest.raises(ValueError, match=said):
-        call()
 
 
 def test_a_skip_hands_the_label_to_the_network():
