@@ -1,13 +1,10 @@
 """Write the generated pages of the back matter, formulas.md and api.md, from the chapters and the library.
 
-    python book/backmatter.py            write them
-    python book/backmatter.py --check    exit status 1 if one of them is not what would be written
+    python book/backmatter.py
 """
 import importlib
 import inspect
 import re
-import sys
-from pathlib import Path
 
 import yaml
 
@@ -15,17 +12,17 @@ from execute import BOOK, chapters, source
 
 ROOT = BOOK.parent
 # Every numbered equation of the book: the object of jitlib that computes it, or why none does.
-PROOF, CELL, DEFINITION = "a step of a proof", "a cell of the chapter", "a definition"
+PROOF, CELL = "a step of a proof", "a cell of the chapter"
 FORMULAS = {
     "1.1": "data.Embedded.lift", "1.2": CELL, "1.3": "metrics.effective_rank", "1.4": "metrics.wasserstein", "1.5": PROOF, "1.6": CELL,
     "1.7": "metrics.sliced_wasserstein", "2.1": "path.interpolate", "2.2": "target.V", "2.3": "target.Target", "2.4": PROOF,
     "2.5": "target.determinant", "2.6": "target.recover", "2.7": PROOF, "2.8": "target.convert", "2.9": CELL, "3.1": PROOF,
     "3.2": "loss.FlowLoss.weight", "3.3": CELL, "3.4": CELL, "4.1": PROOF, "4.2": "target.convert", "4.3": "oracle.IdealPredictor.__call__",
     "4.4": "oracle.Gaussian.spread", "4.5": "oracle.Gaussian.predict", "4.6": "oracle.Gaussian.minimum_loss", "4.7": CELL, "4.8": CELL,
-    "5.1": "loss.FlowLoss.__call__", "6.1": PROOF, "6.2": "sample.integrate", "6.3": "sample.heun_step", "6.4": "oracle.Gaussian.flow",
-    "6.5": "sample.euler_step", "6.6": PROOF, "6.7": CELL, "8.1": "loss.FlowLoss.weight", "9.1": CELL, "9.2": CELL, "9.3": CELL, "9.4": CELL,
+    "5.1": PROOF, "6.1": PROOF, "6.2": "sample.integrate", "6.3": "sample.heun_step", "6.4": "oracle.Gaussian.flow",
+    "6.5": "sample.euler_step", "6.6": PROOF, "6.7": CELL, "8.1": PROOF, "9.1": CELL, "9.2": CELL, "9.3": CELL, "9.4": CELL,
     "9.5": CELL, "10.1": "model.Skip.__call__", "10.2": CELL, "10.3": PROOF, "10.4": CELL, "10.5": CELL, "11.1": CELL,
-    "12.1": "transformer.Block.attention", "12.2": "transformer.Block.__call__", "12.3": "metrics.frechet", "12.4": "transformer.Guided.__call__",
+    "12.1": "transformer.Block.attention", "12.2": "transformer.Block.__call__", "12.3": "metrics.frechet", "12.4": "model.Guided.__call__",
     "13.1": CELL, "13.2": CELL,
 }  # fmt: skip
 MODULES = ("path", "target", "times", "loss", "oracle", "data", "metrics", "model", "train", "sample", "experiment", "table", "mesh", "images",
@@ -38,6 +35,11 @@ def repository():
     return f"{settings['url']}/blob/{settings['branch']}/jitlib"
 
 
+def line_of(thing):
+    """The line where a function or class begins."""
+    return inspect.getsourcelines(inspect.unwrap(thing))[1]
+
+
 def found(name):
     """(the object of jitlib of that dotted name, the line where it begins)."""
     module, *path = name.split(".")
@@ -45,7 +47,7 @@ def found(name):
     for part in path:
         thing = getattr(thing, part)
     try:
-        return thing, inspect.getsourcelines(inspect.unwrap(thing))[1]
+        return thing, line_of(thing)
     except TypeError:  # a value, such as the target V
         return thing, next(n for n, line in enumerate(inspect.getsource(holder).splitlines(), 1) if line.startswith(f"{path[-1]} ="))
 
@@ -63,6 +65,8 @@ def formulas():
              "it to both. Where no function is named, the equation is a step of a proof, or a cell of its chapter computes it."]  # fmt: skip
     for md in chapters():
         title = source(md).cells[0].source.splitlines()[0].removeprefix("# ")
+        if missing := [number for number, _ in equations(md) if number not in FORMULAS]:
+            raise SystemExit(f"equation ({missing[0]}) of {md.name} has no entry in FORMULAS; say what computes it")
         rows = [(number, latex, FORMULAS[number]) for number, latex in equations(md)]
         if rows:
             lines += ["", f"## {title}", "", f"Derived in [chapter {int(md.name[:2])}]({md.stem}.ipynb).", "", "| equation | formula | computed by |", "|---|---|---|"]
@@ -76,8 +80,8 @@ def formulas():
 def public(module):
     """The functions and classes that a module defines, in the order of its lines."""
     things = [(name, thing) for name, thing in vars(module).items()
-              if not name.startswith("_") and getattr(thing, "__module__", None) == module.__name__ and (inspect.isclass(thing) or callable(thing)) and thing.__doc__]
-    return sorted(things, key=lambda pair: inspect.getsourcelines(inspect.unwrap(pair[1]))[1])
+              if not name.startswith("_") and getattr(thing, "__module__", None) == module.__name__ and callable(thing)]
+    return sorted(things, key=lambda pair: line_of(pair[1]))
 
 
 class Bare(str):
@@ -104,19 +108,19 @@ def methods(thing):
     """The methods and properties of a class that carry a text: (how to write them, the text)."""
     for name, member in vars(thing).items() if inspect.isclass(thing) else ():
         inner = member.fget if isinstance(member, property) else member
-        if not name.startswith("_") and name not in getattr(thing, "__annotations__", {}) and getattr(inner, "__doc__", None) and callable(inspect.unwrap(inner)):
+        if (name == "__call__" or not name.startswith("_")) and name not in getattr(thing, "__annotations__", {}) and getattr(inner, "__doc__", None) and callable(inspect.unwrap(inner)):
             yield (name if isinstance(member, property) else signature(name, inspect.unwrap(inner)).replace("(self, ", "(").replace("(self)", "()")), inspect.getdoc(inner)
 
 
 def api():
     """The page with every public function and class of the library, from its docstrings."""
-    lines = ["# The library", "", "Every public function and class of `jitlib`, in the order of the chapters, with the text that its source carries. This page is made from the source, and a test",
+    lines = ["# The library", "", "Every public function and class of `jitlib` but the checks of arguments, in the order of the chapters, with the text that its source carries. This page is made from the source, and a test",
              "holds it to it. The links lead to the lines."]  # fmt: skip
     for name in MODULES:
         module = importlib.import_module(f"jitlib.{name}")
         lines += ["", f"## jitlib.{name}", "", inspect.cleandoc(module.__doc__).splitlines()[0]]
         for label, thing in public(module):
-            line = inspect.getsourcelines(inspect.unwrap(thing))[1]
+            line = line_of(thing)
             lines += ["", f"### {label}", "", "```python", signature(label, thing), "```", "", "```text", inspect.getdoc(thing), "```"]
             for how, text in methods(thing):
                 lines += ["", "```python", f".{how}", "```", "", "```text", text, "```"]
@@ -127,16 +131,8 @@ def api():
 PAGES = {"formulas.md": formulas, "api.md": api}
 
 
-def main(arguments):
-    stale = [name for name, page in PAGES.items() if not (BOOK / name).exists() or (BOOK / name).read_text(encoding="utf8") != page()]
-    if "--check" in arguments:
-        print("\n".join(f"not up to date: book/{name}" for name in stale) or "up to date")
-        return 1 if stale else 0
-    for name in stale:
-        (BOOK / name).write_text(PAGES[name](), encoding="utf8", newline="\n")
-        print(f"written: book/{name}")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    for name, page in PAGES.items():
+        if not (BOOK / name).exists() or (BOOK / name).read_text(encoding="utf8") != page():
+            (BOOK / name).write_text(page(), encoding="utf8", newline="\n")
+            print(f"written: book/{name}")

@@ -5,7 +5,7 @@
     python book/execute.py --force 05  chapter 5, stale or not
     python book/execute.py --check     only list the stale chapters; exit status 1 if there are any
 
-A notebook carries a hash of what made its outputs (the chapter's code cells, jitlib and requirements.txt), so staleness is
+A notebook carries a hash of what made its outputs (the chapter's code cells, what they import of jitlib, requirements.txt), so staleness is
 a matter of contents: file times, which a clone or a checkout sets anew, play no part.  Where only the prose changed, the
 notebook takes the new prose and keeps its outputs.
 """
@@ -14,7 +14,6 @@ import hashlib
 import modulefinder
 import os
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -63,13 +62,10 @@ def code_cells(notebook):
 def library_of(code, root):
     """The files of jitlib that `code` imports, directly or through one another."""
     finder = modulefinder.ModuleFinder([str(root)])
-    with tempfile.TemporaryDirectory() as folder:
-        script = Path(folder, "chapter.py")
-        script.write_text(code, encoding="utf8")
-        try:
-            finder.run_script(str(script))
-        except SyntaxError:                                   # it depends on what it was meant to say; running it will tell
-            return sorted(root.glob("jitlib/*.py"))
+    try:
+        finder.scan_code(compile(code, "chapter", "exec"), finder.add_module("__main__"))
+    except SyntaxError:                                       # it depends on what it was meant to say; running it will tell
+        return sorted(root.glob("jitlib/*.py"))
     return sorted(Path(module.__file__) for name, module in finder.modules.items() if name.split(".")[0] == "jitlib")
 
 

@@ -1,12 +1,12 @@
 """The library of the book, in the order of its chapters."""
 
 from jitlib import experiment, mesh, metrics, oracle, plot, train
-from jitlib.data import Embedded, moons, orthonormal, swiss_roll
+from jitlib.data import Embedded, Labelled, moons, orthonormal, swiss_roll
 from jitlib.experiment import Run, Setting, recipe, sweep
-from jitlib.loss import FlowLoss
+from jitlib.loss import Conditional, FlowLoss
 from jitlib.mesh import device_mesh
 from jitlib.metrics import effective_rank, frechet, intrinsic_dimension, rms, sliced_wasserstein, stray, wasserstein
-from jitlib.model import MLP, Skip
+from jitlib.model import MLP, Guided, Skip
 from jitlib.oracle import Gaussian, IdealPredictor
 from jitlib.path import interpolate
 from jitlib.sample import euler_step, heun_step, integrate, sample, velocity

@@ -25,6 +25,12 @@ def within(low: float, high: float, /, **values) -> None:
             raise ValueError(f"{name} is {first}; expected a number in [{low:g}, {high:g}]")
 
 
+def row(length: int, index) -> None:
+    """ValueError where an integer index names no row of `length`: JAX would clamp it and return another row."""
+    if isinstance(index, (int, np.integer)):
+        within(-length, length - 1, index=index)
+
+
 def key(key, batch: bool = False):
     """A typed key, as made by jax.random.key(0); a key of the old kind (two numbers of type uint32) is turned into one.
 

@@ -61,8 +61,7 @@ class Embedded(eqx.Module):
         return self.points.shape[0]
 
     def __getitem__(self, index) -> Float[Array, "... D"]:
-        if isinstance(index, (int, np.integer)):
-            check.within(-len(self), len(self) - 1, index=index)  # JAX would clamp it and return another row
+        check.row(len(self), index)
         return self.lift(self.points[index])
 
     @property
@@ -81,3 +80,25 @@ class Embedded(eqx.Module):
     def off_plane(self, x: Float[Array, "... D"]) -> Float[Array, "... D"]:
         """x - P P^T x, what of x does not lie in the plane."""
         return x - self.lift(self.project(x))
+
+
+class Labelled(eqx.Module):
+    """Rows x of shape (n, D) with labels of shape (n, C), such as one-hot classes; indexing gives the pair.  For `Conditional`.
+
+    Raises ValueError where the two differ in length.  Chapter 12.
+    """
+
+    points: Float[Array, "n D"]
+    labels: Float[Array, "n C"]
+
+    def __check_init__(self):
+        shapes = self.points.shape, self.labels.shape
+        if min(self.points.ndim, self.labels.ndim) < 2 or shapes[0][:-1] != shapes[1][:-1]:
+            raise ValueError(f"the points have shape {shapes[0]} and the labels {shapes[1]}; expected (n, D) and (n, C)")
+
+    def __len__(self) -> int:
+        return self.points.shape[0]
+
+    def __getitem__(self, index):
+        check.row(len(self), index)
+        return self.points[index], self.labels[index]

@@ -1,6 +1,5 @@
-"""Small images that ship with scikit-learn, and images as vectors: patches, labels (chapters 11 and 12)."""
+"""Small images that ship with scikit-learn, and images as patches (chapters 11 and 12)."""
 
-import equinox as eqx
 import jax
 import numpy as np
 from jax import numpy as jnp
@@ -10,35 +9,47 @@ from sklearn import datasets
 from jitlib import check
 
 
-def _divides(height: int, width: int, patch: int) -> None:
-    check.count(patch=patch)
+def grid(shape: tuple[int, int, int], patch: int) -> tuple[int, int]:
+    """How many rows and columns of patches an image of `shape` (H, W, C) has.
+
+    Raises ValueError on sizes that are not integers, at least 1, and where the patch does not divide the image.
+    """
+    if len(shape) != 3:
+        raise ValueError(f"the image has shape {tuple(shape)}; expected (H, W, C)")
+    height, width, channels = shape
+    check.count(height=height, width=width, channels=channels, patch=patch)
     if height % patch or width % patch:
         raise ValueError(f"the image has {height} x {width} pixels and the patch is {patch}; expected a patch that divides both sides")
+    return height // patch, width // patch
 
 
-def patchify(image: Float[Array, "H W C"], patch: int) -> Float[Array, "N P"]:
-    """The image cut into squares of patch x patch pixels, row by row: N = H W / patch^2 vectors of P = patch^2 C numbers.
+def patchify(image: Float[Array, "..."], patch: int) -> Float[Array, "N P"]:
+    """The image (H, W, C) cut into squares of patch x patch pixels, row by row: N = H W / patch^2 vectors of P = patch^2 C numbers.
 
-    Raises ValueError where the patch does not divide the image.  Chapter 12.
+    Raises ValueError on another shape, and where the patch does not divide the image.  Chapter 12.
     """
-    height, width, channels = image.shape
-    _divides(height, width, patch)
-    blocks = image.reshape(height // patch, patch, width // patch, patch, channels)
-    return blocks.swapaxes(1, 2).reshape(-1, patch * patch * channels)
+    rows, columns = grid(image.shape, patch)
+    blocks = image.reshape(rows, patch, columns, patch, -1)
+    return blocks.swapaxes(1, 2).reshape(rows * columns, -1)
 
 
-def unpatchify(patches: Float[Array, "N P"], shape: tuple[int, int, int], patch: int) -> Float[Array, "H W C"]:
-    """The image of `shape` (H, W, C) whose patches these are: the inverse of `patchify`."""
-    height, width, channels = shape
-    _divides(height, width, patch)
-    blocks = patches.reshape(height // patch, width // patch, patch, patch, channels)
-    return blocks.swapaxes(1, 2).reshape(shape)
+def unpatchify(patches: Float[Array, "..."], shape: tuple[int, int, int], patch: int) -> Float[Array, "H W C"]:
+    """The image of `shape` (H, W, C) whose patches (N, P) these are: the inverse of `patchify`.
+
+    Raises ValueError on another shape of the patches, and where the patch does not divide the image.
+    """
+    rows, columns = grid(shape, patch)
+    wanted = rows * columns, patch * patch * shape[2]
+    if patches.shape != wanted:
+        raise ValueError(f"the patches have shape {patches.shape}; expected {wanted}")
+    return patches.reshape(rows, columns, patch, patch, shape[2]).swapaxes(1, 2).reshape(shape)
 
 
 def digits(side: int = 32) -> tuple[Float[Array, "1797 D"], Float[Array, "1797 10"]]:
     """scikit-learn's 1,797 handwritten digits, enlarged from 8 x 8 to side x side pixels by cubic interpolation.
 
-    Returns rows of D = side^2 numbers in [-1, 1] (paper white 1 is ink), and their classes, one-hot.
+    Returns rows of D = side^2 numbers in [-1, 1] (-1 is paper, 1 is ink), and their classes, one-hot, of shape (1797, 10).
+    But for clipping the rows span 64 dimensions.  Raises ValueError on a side under 8.
     """
     check.count(8, side=side)
     found = datasets.load_digits()
@@ -47,7 +58,10 @@ def digits(side: int = 32) -> tuple[Float[Array, "1797 D"], Float[Array, "1797 1
 
 
 def photograph_patches(key, num_patches: int, side: int) -> Float[Array, "n P"]:
-    """Square pieces from random places of scikit-learn's two sample photographs, as rows of P = 3 side^2 numbers in [-1, 1]."""
+    """Square pieces from random places of scikit-learn's two sample photographs, as rows of P = 3 side^2 numbers in [-1, 1].
+
+    Raises ValueError where num_patches or side is not an integer, at least 1, or side larger than the photographs.
+    """
     check.count(num_patches=num_patches, side=side)
     photos = np.stack(datasets.load_sample_images().images) / 127.5 - 1
     if side > min(photos.shape[1:3]):
@@ -55,20 +69,3 @@ def photograph_patches(key, num_patches: int, side: int) -> Float[Array, "n P"]:
     limits = jnp.array([len(photos), photos.shape[1] - side + 1, photos.shape[2] - side + 1])
     corners = np.asarray(jax.random.randint(check.key(key), (num_patches, 3), 0, jnp.broadcast_to(limits, (num_patches, 3))))
     return jnp.asarray(np.stack([photos[i, r : r + side, c : c + side].ravel() for i, r, c in corners]), jnp.float32)
-
-
-class Labelled(eqx.Module):
-    """Rows x of shape (n, D) with labels of shape (n, C); indexing gives both.  What `Conditional` trains on."""
-
-    points: Float[Array, "n D"]
-    labels: Float[Array, "n C"]
-
-    def __check_init__(self):
-        if self.points.shape[:-1] != self.labels.shape[:-1]:
-            raise ValueError(f"the points have shape {self.points.shape} and the labels {self.labels.shape}; expected as many labels as points")
-
-    def __len__(self) -> int:
-        return self.points.shape[0]
-
-    def __getitem__(self, index):
-        return self.points[index], self.labels[index]

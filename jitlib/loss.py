@@ -56,8 +56,15 @@ class FlowLoss(eqx.Module):
         return self.of(model(interpolate(x, eps, t), t), x, eps, t)
 
     def __call__(self, model, key, x: Float[Array, "B D"], *given) -> Float[Array, ""]:
-        """The mean loss of a batch; one key draws its times and its noise.  `given` is what else the model is told, such as labels (B, C):
-        it is called as model(z, t, *given), example by example."""
+        """The mean loss of a batch; one key draws its times and its noise.
+
+        `given` is what else the model is told, such as labels (B, C): the model is called as model(z, t, *given), example by example.
+        Raises ValueError with `mean_target`, whose mean over the batch knows no labels, and where a length is not the batch's.
+        """
+        if given and self.mean_target:
+            raise ValueError(f"mean_target is True and the model is given {len(given)} more argument(s); expected mean_target=False")
+        if lengths := [len(g) for g in given if len(g) != len(x)]:
+            raise ValueError(f"the batch has {len(x)} rows and what is given with it {lengths[0]}; expected as many")
         time_key, noise_key = jax.random.split(key)
         t = self.times(time_key, x.shape[:1])
         eps = jax.random.normal(noise_key, x.shape)
@@ -66,3 +73,25 @@ class FlowLoss(eqx.Module):
             x = jax.vmap(IdealPredictor(x))(z, t)
             eps = convert(x, z, t, X, EPS)
         return jnp.mean(self.of(jax.vmap(model)(z, t, *given), x, eps, t))
+
+
+class Conditional(eqx.Module):
+    """A loss for a model that is told a label: `loss`, with a share `drop` of the labels replaced by zeros, "no label".
+
+    The batch is a pair of x (B, D) and labels (B, C), as rows of `Labelled` are; `loss` is called as loss(model, key, x, labels).
+    Raises ValueError where loss is not a function or drop outside [0, 1].  Source: arXiv 2207.12598.  Chapter 12.
+    """
+
+    loss: Callable
+    drop: float | Float[Array, "..."] = 0.1
+
+    def __check_init__(self):
+        if not callable(self.loss):
+            raise ValueError(f"loss is {self.loss!r}; expected a function (model, key, x, labels) -> number, such as FlowLoss(X)")
+        check.within(0, 1, drop=self.drop)
+
+    def __call__(self, model, key, batch) -> Float[Array, ""]:
+        """The mean loss of a batch; one key draws what is dropped, and what the loss draws."""
+        x, labels = batch
+        drop_key, key = jax.random.split(key)
+        return self.loss(model, key, x, labels * jax.random.bernoulli(drop_key, 1 - self.drop, (len(x), 1)))

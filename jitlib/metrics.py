@@ -82,17 +82,21 @@ def intrinsic_dimension(points: Float[Array, "n D"], neighbors: int = 20) -> flo
         1 / mean over points and j < k of log(T_k / T_j),   T_j the distance to the j-th of k neighbours
 
     It is too small where points are few for the dimension, which above ten or so they always are.
-    Raises ValueError unless 2 <= neighbors < n, and where points are not finite or neighbours coincide.
+    Raises ValueError unless points are (n, D), finite and distinct and 2 <= neighbors < n, and where all neighbours are equally far.
     Source: Levina & Bickel 2004, with the mean of MacKay & Ghahramani 2005.  Chapter 11.
     """
     _finite(points=points)
     check.count(2, neighbors=neighbors)
-    if len(points) <= neighbors:
-        raise ValueError(f"there are {len(points)} points; expected more than neighbors, {neighbors}")
+    if np.ndim(points) != 2 or len(points) <= neighbors:
+        raise ValueError(f"the points have shape {np.shape(points)}; expected (n, D) with n > neighbors, {neighbors}")
+    _, counts = np.unique(np.asarray(points), axis=0, return_counts=True)
+    if counts.max() > 1:
+        raise ValueError(f"{counts[counts > 1].sum()} points have a copy among the others; expected distinct points")
     distances, _ = NearestNeighbors(n_neighbors=neighbors).fit(np.asarray(points)).kneighbors()
-    if not (distances[:, 0] > 0).all():
-        raise ValueError(f"{int((distances[:, 0] == 0).sum())} points have a copy among the others; expected distinct points")
-    return float(1 / np.log(distances[:, neighbors - 1 : neighbors] / distances[:, : neighbors - 1]).mean())
+    growth = np.log(distances[:, neighbors - 1 : neighbors] / distances[:, : neighbors - 1]).mean()
+    if not growth > 0:
+        raise ValueError(f"the neighbours of every point are equally far, {distances[0, 0]:g}; expected distances that differ")
+    return float(1 / growth)
 
 
 def frechet(a: Float[Array, "n k"], b: Float[Array, "m k"]) -> float:
@@ -107,9 +111,9 @@ def frechet(a: Float[Array, "n k"], b: Float[Array, "m k"]) -> float:
     if np.ndim(a) != 2 or np.ndim(b) != 2 or np.shape(a)[1] != np.shape(b)[1] or min(len(a), len(b)) < 2:
         raise ValueError(f"the clouds have shapes {np.shape(a)} and {np.shape(b)}; expected (n, k) and (m, k) with n, m >= 2")
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    A, B = np.atleast_2d(np.cov(a.T)), np.atleast_2d(np.cov(b.T))
-    cross = np.sqrt(np.linalg.eigvals(A @ B).real.clip(0)).sum()  # A B has the eigenvalues of a positive matrix
-    return float(np.sum((a.mean(0) - b.mean(0)) ** 2) + np.trace(A) + np.trace(B) - 2 * cross)
+    root = lambda x: np.linalg.qr((x - x.mean(0)) / np.sqrt(len(x) - 1), mode="r")  # root^T root is the covariance
+    A, B = root(a), root(b)  # tr (A^T A B^T B)^(1/2) is the nuclear norm of A B^T
+    return float(np.sum((a.mean(0) - b.mean(0)) ** 2) + np.sum(A**2) + np.sum(B**2) - 2 * np.linalg.norm(A @ B.T, "nuc"))
 
 
 def stray(cloud: Float[Array, "n d"], data: Float[Array, "m d"], fresh: Float[Array, "k d"], level: float = 0.999) -> float:

@@ -1,7 +1,5 @@
 """A small JiT: a Transformer on large patches of raw pixels (chapter 12).  Source: arXiv 2511.13720, section 4 and appendix A."""
 
-from collections.abc import Callable
-
 import equinox as eqx
 import jax
 import numpy as np
@@ -9,7 +7,7 @@ from jax import numpy as jnp
 from jaxtyping import Array, Float
 
 from jitlib import check
-from jitlib.images import _divides, patchify, unpatchify
+from jitlib.images import grid, patchify, unpatchify
 
 
 def waves(positions: Float[Array, "..."], size: int, longest: float) -> Float[Array, "... size"]:
@@ -19,12 +17,12 @@ def waves(positions: Float[Array, "..."], size: int, longest: float) -> Float[Ar
 
 
 def rms_norm(x: Float[Array, "... k"]) -> Float[Array, "... k"]:
-    """x / sqrt(mean x^2)."""
+    """x / sqrt(mean x^2 + 1e-6), the mean over the last axis."""
     return x * jax.lax.rsqrt(jnp.mean(x**2, -1, keepdims=True) + 1e-6)
 
 
 def modulated(tokens: Float[Array, "N W"], shift: Float[Array, " W"], scale: Float[Array, " W"]) -> Float[Array, "N W"]:
-    """Normed tokens, scaled and shifted by what the condition says (adaLN)."""
+    """norm(tokens) (1 + scale) + shift, the same for every token: adaLN (arXiv 2212.09748)."""
     return rms_norm(tokens) * (1 + scale)[None] + shift[None]
 
 
@@ -36,6 +34,7 @@ class Block(eqx.Module):
     """Attention, then SwiGLU, each on normed tokens that the condition scales and shifts, each added through a gate (adaLN-Zero).
 
     The gates are zero at first, so a new block changes nothing.  Queries and keys are normed (qk-norm).
+    Raises ValueError where the heads do not divide the width.  Source: arXiv 2212.09748, 2302.05442, 2002.05202.  Chapter 12.
     """
 
     qkv: eqx.nn.Linear
@@ -46,6 +45,8 @@ class Block(eqx.Module):
     heads: int = eqx.field(static=True)
 
     def __init__(self, key, width: int, heads: int):
+        if width % heads:
+            raise ValueError(f"width is {width} and heads {heads}; expected heads that divide the width")
         keys = jax.random.split(key, 5)
         hidden = 8 * width // 3  # SwiGLU has three matrices; this keeps the number of weights of a plain layer of 4 width
         linear = lambda key, into, out, bias=False: eqx.nn.Linear(into, out, use_bias=bias, key=key)
@@ -72,7 +73,10 @@ class Block(eqx.Module):
 class JiT(eqx.Module):
     """(z, t, label) -> y: an image z as a vector of D = H W C numbers, in and out, with a label of C numbers (zeros: none).
 
-    Patches -> bottleneck -> tokens of `width`, plus fixed sine-cosine positions -> blocks -> norm -> a linear layer back to pixels.
+    Patches -> `bottleneck` numbers each -> tokens of `width`, plus fixed sine-cosine positions -> `depth` blocks -> norm -> a linear
+    layer back to pixels, zero at first.  `classes` is C.  Raises ValueError on sizes that are not integers, at least 1, on a patch
+    that does not divide the image, a width that 4 and the heads do not divide, and where z or the label has another shape.
+    Source: arXiv 2511.13720, section 4.  Chapter 12.
     """
 
     embed: eqx.nn.Linear
@@ -87,29 +91,30 @@ class JiT(eqx.Module):
 
     def __init__(self, key, shape: tuple[int, int, int], patch: int, classes: int = 10, width: int = 64, depth: int = 4, heads: int = 4, bottleneck: int = 32):
         check.count(classes=classes, width=width, depth=depth, heads=heads, bottleneck=bottleneck)
-        _divides(*shape[:2], patch)
-        if width % (4 * heads):
-            raise ValueError(f"width is {width} and heads {heads}; expected a width that 4 times the heads divide")
-        keys, size = jax.random.split(check.key(key), 6), patch * patch * shape[2]
+        grid(shape, patch)
+        if width % 4:
+            raise ValueError(f"width is {width}; expected a multiple of 4: sines and cosines of row and column")
+        keys, size = jax.random.split(check.key(key), 7), patch * patch * shape[2]
         self.embed = eqx.nn.Linear(size, bottleneck, use_bias=False, key=keys[0])
         self.lift = eqx.nn.Linear(bottleneck, width, key=keys[1])
         self.time = eqx.nn.MLP(width, width, width, 1, jax.nn.silu, key=keys[2])
         self.label = eqx.nn.Linear(classes, width, use_bias=False, key=keys[3])
         self.blocks = eqx.filter_vmap(lambda key: Block(key, width, heads))(jax.random.split(keys[4], depth))
         self.modulation = _zero(eqx.nn.Linear(width, 2 * width, key=keys[5]))
-        self.head = _zero(eqx.nn.Linear(width, size, key=keys[5]))
+        self.head = _zero(eqx.nn.Linear(width, size, key=keys[6]))
         self.shape, self.patch = tuple(shape), patch
 
     def positions(self) -> Float[Array, "N W"]:
         """Half of the numbers tell a token's row, half its column."""
-        height, width = (side // self.patch for side in self.shape[:2])
-        rows, columns = jnp.meshgrid(jnp.arange(1.0 * height), jnp.arange(1.0 * width), indexing="ij")
+        rows, columns = jnp.meshgrid(*(jnp.arange(1.0 * n) for n in grid(self.shape, self.patch)), indexing="ij")
         half = self.lift.out_features // 2
         return jnp.concatenate([waves(at.ravel(), half, 100.0) for at in (rows, columns)], -1)
 
     def __call__(self, z: Float[Array, " D"], t: Float[Array, ""], label: Float[Array, " C"]) -> Float[Array, " D"]:
         if z.shape != (np.prod(self.shape),):
             raise ValueError(f"the data has shape {z.shape}; this model expects ({np.prod(self.shape)},)")
+        if label.shape != (self.label.in_features,):
+            raise ValueError(f"the label has shape {label.shape}; this model expects ({self.label.in_features},)")
         tokens = jax.vmap(self.lift)(jax.vmap(self.embed)(patchify(z.reshape(self.shape), self.patch))) + self.positions()
         condition = jax.nn.silu(self.time(waves(1000 * t, self.lift.out_features, 1000.0)) + self.label(label))
         arrays, rest = eqx.partition(self.blocks, eqx.is_array)
@@ -117,40 +122,3 @@ class JiT(eqx.Module):
         shift, scale = jnp.split(self.modulation(condition), 2)
         pixels = jax.vmap(self.head)(modulated(tokens, shift, scale))
         return unpatchify(pixels, self.shape, self.patch).ravel()
-
-
-class Conditional(eqx.Module):
-    """A loss for a model that is told a label: the flow loss, with a share `drop` of the labels replaced by zeros, "no label".
-
-    Source: arXiv 2207.12598.  Chapter 12.
-    """
-
-    loss: Callable
-    drop: float | Float[Array, "..."] = 0.1
-
-    def __check_init__(self):
-        check.within(0, 1, drop=self.drop)
-
-    def __call__(self, model, key, batch) -> Float[Array, ""]:
-        x, labels = batch
-        drop_key, key = jax.random.split(key)
-        return self.loss(model, key, x, labels * jax.random.bernoulli(drop_key, 1 - self.drop, (len(x), 1)))
-
-
-class Guided(eqx.Module):
-    """A model (z, t) for sampling one class: classifier-free guidance, within an interval of times.
-
-        y = y_none + w (y_label - y_none),   w = `scale` for low <= t <= high, else 1
-
-    Converting predictions to velocities is affine, so guiding y guides v.  Source: arXiv 2207.12598, 2404.07724.  Chapter 12.
-    """
-
-    model: Callable
-    label: Float[Array, " C"]
-    scale: float | Float[Array, ""] = 1.0
-    low: float | Float[Array, ""] = 0.1
-    high: float | Float[Array, ""] = 1.0
-
-    def __call__(self, z: Float[Array, " D"], t: Float[Array, ""]) -> Float[Array, " D"]:
-        told, untold = (self.model(z, t, label) for label in (self.label, 0 * self.label))
-        return untold + jnp.where((t >= self.low) & (t <= self.high), self.scale, 1.0) * (told - untold)

@@ -1,4 +1,5 @@
 """The generated pages are what the chapters and the library make of them."""
+import re
 import sys
 from pathlib import Path
 
@@ -15,12 +16,14 @@ def test_page_is_up_to_date(name):
 
 
 def test_every_equation_has_its_line_and_no_line_is_left_over():
-    assert [number for md in chapters() for number, _ in backmatter.equations(md)] == list(backmatter.FORMULAS)
+    tags = re.findall(r"\\tag\{([\d.]+)\}", "".join(md.read_text(encoding="utf8") for md in chapters()))
+    assert [number for md in chapters() for number, _ in backmatter.equations(md)] == tags == list(backmatter.FORMULAS)
     for name in backmatter.FORMULAS.values():
         if " " not in name:
             thing, line = backmatter.found(name)
             source = (backmatter.ROOT / "jitlib" / f"{name.split('.')[0]}.py").read_text(encoding="utf8").splitlines()
-            assert name.split(".")[-1] in "".join(source[line - 1 : line + 3])
+            last = name.split(".")[-1]
+            assert re.match(rf"\s*(def|class) {last}\b|{last} =", source[line - 1]), name
 
 
 def test_a_name_that_is_gone_is_seen():
@@ -31,7 +34,10 @@ def test_a_name_that_is_gone_is_seen():
 def test_the_library_page_names_everything_public_and_shows_no_address_in_memory():
     import jitlib
 
+    folder = Path(jitlib.__file__).parent
+    assert set(backmatter.MODULES) == {path.stem for path in folder.glob("*.py")} - {"__init__", "check"}
     page = backmatter.api()
+    assert "None\n```" not in page  # everything public has a text
     assert "0x" not in page and "<function" not in page
     for name in vars(jitlib):
         thing = getattr(jitlib, name)

@@ -5,16 +5,17 @@ import numpy as np
 import pytest
 
 import jitlib
-from jitlib import EPS, MLP, V, X, Embedded, FlowLoss, Gaussian, IdealPredictor, LogitNormal, Setting, Target
+from jitlib import EPS, MLP, V, X, Conditional, Embedded, FlowLoss, Guided, Labelled, Gaussian, IdealPredictor, LogitNormal, Setting, Target
 from jitlib import convert, determinant, fit, heun_step, integrate, interpolate, moons, orthonormal, rms, sample, sliced_wasserstein
 from jitlib import stray, swiss_roll, sweep, time_grid, wasserstein
-from jitlib.images import Labelled, digits, patchify, photograph_patches, unpatchify
+from jitlib.images import digits, patchify, photograph_patches, unpatchify
 from jitlib.times import ClippedUniform
-from jitlib.transformer import Conditional, JiT
+from jitlib.transformer import Block, JiT
 
 KEY, NAN, INF = jax.random.key(0), float("nan"), float("inf")
 ones = jnp.ones
-still = lambda z, t: z * 0
+still = lambda z, t, *given: z * 0
+NOISE = jax.random.normal(KEY, (300, 768))
 
 
 def train(key=KEY, data=ones((3, 2)), loss=FlowLoss(X), steps=1, **rest):
@@ -83,20 +84,33 @@ BAD = {
     "NaN in a cloud": (lambda: wasserstein(ones((1, 2)), jnp.array([[NAN, 1.0]])), "b has 1 non-finite"),
     "stray level": (lambda: stray(ones((3, 2)), ones((3, 2)), ones((3, 2)), 1.5), "level is 1.5"),
     "stray level below zero": (lambda: stray(ones((3, 2)), ones((3, 2)), ones((3, 2)), -0.5), "level is -0.5"),
-    "labels of other points": (lambda: Labelled(ones((3, 2)), ones((2, 2))), r"\(3, 2\) and the labels \(2, 2\); expected as many"),
+    "labels of other points": (lambda: Labelled(ones((3, 2)), ones((2, 2))), r"\(3, 2\) and the labels \(2, 2\); expected \(n, D\) and \(n, C\)"),
+    "labels of flat points": (lambda: Labelled(ones(3), ones(5)), r"\(3,\) and the labels \(5,\); expected"),
+    "labelled row beyond the end": (lambda: Labelled(ones((3, 2)), ones((3, 2)))[3], r"index is 3; expected a number in \[-3, 2\]"),
+    "mean target with labels": (lambda: FlowLoss(X, mean_target=True)(still, KEY, ones((3, 2)), ones((3, 2))), r"mean_target is True and the model is given 1 more argument\(s\); expected mean_target=False"),
+    "fewer labels than rows": (lambda: FlowLoss(X)(still, KEY, ones((3, 2)), ones((2, 2))), "the batch has 3 rows and what is given with it 2; expected as many"),
+    "flat image": (lambda: patchify(ones((4, 4)), 2), r"\(4, 4\); expected \(H, W, C\)"),
+    "no channels": (lambda: JiT(KEY, (8, 8, 0), 4), "channels is 0; expected an integer, at least 1"),
+    "label of another length": (lambda: JiT(KEY, (8, 8, 1), 4, width=16, depth=1, heads=2)(ones(64), jnp.asarray(0.5), ones(3)), r"label has shape \(3,\); this model expects \(10,\)"),
+    "heads of a block": (lambda: Block(KEY, 18, 4), "width is 18 and heads 4; expected heads that divide the width"),
+    "no loss to condition": (lambda: Conditional(0.5), r"loss is 0.5; expected a function \(model, key, x, labels\)"),
+    "guidance without end": (lambda: Guided(still, ones(3), NAN), "scale is nan; expected a number"),
+    "guidance before time": (lambda: Guided(still, ones(3), 2.0, -0.1), r"low is -0.1; expected a number in \[0, 1\]"),
+    "neighbours all as far": (lambda: jitlib.intrinsic_dimension(jnp.eye(5), 3), "equally far, 1.41421; expected distances that differ"),
+    "a copy in many dimensions": (lambda: jitlib.intrinsic_dimension(jnp.concatenate([NOISE, NOISE[:1]])), "2 points have a copy among the others"),
     "patch that does not divide": (lambda: patchify(ones((6, 4, 1)), 4), "6 x 4 pixels and the patch is 4; expected a patch that divides both sides"),
     "patch of nothing": (lambda: patchify(ones((6, 6, 1)), 0), "patch is 0; expected an integer, at least 1"),
-    "patches of another image": (lambda: unpatchify(ones((4, 4)), (5, 4, 1), 2), "5 x 4 pixels and the patch is 2"),
+    "patches of another image": (lambda: unpatchify(ones((2, 8)), (4, 4, 1), 2), r"patches have shape \(2, 8\); expected \(4, 4\)"),
     "digits too small": (lambda: digits(4), "side is 4; expected an integer, at least 8"),
     "patch larger than a photograph": (lambda: photograph_patches(KEY, 2, 1000), "side is 1000; expected at most 427"),
     "image of another size": (lambda: JiT(KEY, (8, 8, 1), 4, width=16, depth=1, heads=2)(ones(63), jnp.asarray(0.5), ones(10)), r"\(63,\); this model expects \(64,\)"),
-    "width and heads": (lambda: JiT(KEY, (8, 8, 1), 4, width=12, heads=2), "width is 12 and heads 2; expected a width that 4 times the heads divide"),
+    "width of a JiT": (lambda: JiT(KEY, (8, 8, 1), 4, width=10, heads=2), "width is 10; expected a multiple of 4"),
     "no blocks": (lambda: JiT(KEY, (8, 8, 1), 4, depth=0), "depth is 0; expected an integer, at least 1"),
     "patch of a JiT": (lambda: JiT(KEY, (8, 8, 1), 3), "8 x 8 pixels and the patch is 3"),
     "drop": (lambda: Conditional(FlowLoss(X), 1.5), r"drop is 1.5; expected a number in \[0, 1\]"),
     "frechet of two dimensions": (lambda: jitlib.frechet(ones((3, 3)), ones((3, 2))), r"\(3, 3\) and \(3, 2\); expected \(n, k\) and \(m, k\)"),
     "frechet of one point": (lambda: jitlib.frechet(ones((1, 2)), ones((3, 2))), r"\(1, 2\) and \(3, 2\); expected .* n, m >= 2"),
-    "neighbours of few points": (lambda: jitlib.intrinsic_dimension(ones((3, 2)), 3), "there are 3 points; expected more than neighbors, 3"),
+    "neighbours of few points": (lambda: jitlib.intrinsic_dimension(ones((3, 2)), 3), r"\(3, 2\); expected \(n, D\) with n > neighbors, 3"),
     "one neighbour": (lambda: jitlib.intrinsic_dimension(ones((3, 2)), 1), "neighbors is 1; expected an integer, at least 2"),
     "copies": (lambda: jitlib.intrinsic_dimension(ones((5, 2)), 2), "5 points have a copy among the others; expected distinct points"),
     "strays of two dimensions": (lambda: stray(ones((3, 3)), ones((3, 2)), ones((3, 2))), r"\(3, 3\), \(3, 2\), \(3, 2\); expected points of one dimension"),

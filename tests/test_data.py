@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from precision import double
 
-from jitlib import Embedded, moons, orthonormal, rms, swiss_roll
+from jitlib import Embedded, Labelled, moons, orthonormal, rms, swiss_roll
 
 KEYS = jax.random.split(jax.random.key(0), 4)
 
@@ -58,3 +58,9 @@ def test_the_roll_is_a_spiral_of_about_unit_size():
     assert 0.45 < radius.min() < 0.5 and 1.4 < radius.max() < 1.45 and len(angle)
     t = 10 * radius
     np.testing.assert_allclose(points, np.stack([radius * np.cos(t), radius * np.sin(t)], 1), atol=1e-4)
+
+
+def test_labelled_rows_keep_their_labels():
+    data = Labelled(jnp.arange(6.0)[:, None], jnp.eye(6))
+    x, label = data[jnp.array([4, 1])]
+    assert len(data) == 6 and (x[:, 0] == label.argmax(1)).all() and data[-1][0] == 5

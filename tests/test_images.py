@@ -5,7 +5,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jitlib.images import Labelled, digits, patchify, photograph_patches, unpatchify
+from jitlib.images import digits, patchify, photograph_patches, unpatchify
 
 
 @given(rows=st.integers(1, 3), columns=st.integers(1, 3), patch=st.integers(1, 4), channels=st.integers(1, 3))
@@ -30,18 +30,13 @@ def test_digits_are_the_ones_of_scikit_learn_enlarged():
     assert np.corrcoef(small.ravel(), load_digits().images.ravel())[0, 1] > 0.97
 
 
-def test_photograph_patches_are_pieces_of_the_photographs():
+def test_photograph_patches_are_pieces_of_both_photographs():
     from sklearn.datasets import load_sample_images
 
     photos = np.stack(load_sample_images().images)
-    patches = photograph_patches(jax.random.key(0), 50, 4)
-    assert patches.shape == (50, 48) and (patches != photograph_patches(jax.random.key(1), 50, 4)).any()
-    pixels = np.round((np.asarray(patches[0]) + 1) * 127.5).astype(np.uint8).reshape(4, 4, 3)
-    windows = np.lib.stride_tricks.sliding_window_view(photos, (4, 4), (1, 2))  # (2, rows, columns, 3, 4, 4)
-    assert (windows == pixels.transpose(2, 0, 1)).all((-1, -2, -3)).any()
-
-
-def test_labelled_rows_keep_their_labels():
-    data = Labelled(jnp.arange(6.0)[:, None], jnp.eye(6))
-    x, label = data[jnp.array([4, 1])]
-    assert len(data) == 6 and (x[:, 0] == label.argmax(1)).all()
+    tall = np.asarray(photograph_patches(jax.random.key(0), 12, 427)).reshape(12, 427, 427, 3)  # as high as a photograph
+    pixels = np.round((tall + 1) * 127.5).astype(np.uint8)
+    found = [[(i, c) for i in range(2) for c in range(640 - 427 + 1) if (photos[i, :, c : c + 427] == piece).all()] for piece in pixels]
+    assert all(len(places) == 1 for places in found) and {places[0][0] for places in found} == {0, 1}
+    small = photograph_patches(jax.random.key(0), 50, 4)
+    assert small.shape == (50, 48) and (small != photograph_patches(jax.random.key(1), 50, 4)).any()

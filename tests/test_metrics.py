@@ -94,7 +94,9 @@ def test_frechet_distance_of_normal_clouds_with_known_covariances():
     A, B = np.cov(np.asarray(one, np.float64).T), np.cov(np.asarray(other, np.float64).T)
     shift = np.asarray(one, np.float64).mean(0) - np.asarray(other, np.float64).mean(0)
     assert np.isclose(jitlib.frechet(one, other), shift @ shift + np.trace(A + B - 2 * scipy.linalg.sqrtm(A @ B).real), rtol=1e-6)
-    assert jitlib.frechet(a[:300], a[:300][::-1]) == pytest.approx(0, abs=1e-6)
+    assert jitlib.frechet(a[:300], a[:300][::-1]) == pytest.approx(0, abs=1e-9)
+    flat = jax.random.normal(KEYS[2], (500, 8)) @ jax.random.normal(KEYS[3], (8, 64))  # of rank 8
+    assert jitlib.frechet(flat, flat) == pytest.approx(0, abs=1e-9)
     line = a[:300, :1]
     assert jitlib.frechet(line, 0 * line) == pytest.approx(float(line.mean() ** 2 + line.var(ddof=1)), rel=1e-4)
 
