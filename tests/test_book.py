@@ -90,6 +90,11 @@ def test_one_repository_address():
         assert {u for u in re.findall(r"https://github\.com/[\w-]+/jit[\w-]*", path.read_text(encoding="utf8"))} == {URL}
 
 
+def test_the_pages_live_beside_the_repository():
+    owner, name = URL.removeprefix("https://github.com/").split("/")
+    assert yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf8"))["html"]["baseurl"] == f"https://{owner}.github.io/{name}/"
+
+
 def test_the_checks_can_fail():
     assert raw_markup("```{note}\nx\n```") and raw_markup("see {eq}`a`") and not raw_markup("plain (2.1)")
     assert leaks([{"text": "/home/me/x"}]) and leaks([{"text": "UserWarning: x"}]) and not leaks([{"text": "fine"}])

@@ -66,6 +66,11 @@ def test_a_module_that_the_chapter_does_not_use_leaves_it_fresh(md):
     assert check(md) == 0
 
 
+def test_code_that_cannot_be_read_depends_on_the_whole_library(md):
+    assert [path.name for path in execute.library_of("print(", md.parents[1])] == ["__init__.py", "a.py", "b.py", "unused.py"]
+    assert [path.name for path in execute.library_of("import jitlib.b", md.parents[1])] == ["__init__.py", "b.py"]
+
+
 def test_new_code_makes_a_chapter_stale_and_is_run(md):
     md.write_text(CHAPTER.replace("6 * 7", "6 * 8"))
     assert check(md) == 1

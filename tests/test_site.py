@@ -158,11 +158,13 @@ def test_a_shared_link_shows_words_and_a_picture(site, page):
     shown = {tag.get("property") or tag.get("name"): tag["content"] for tag in soup.find_all("meta", content=True)}
     base = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf8"))["html"]["baseurl"]
     assert 40 <= len(shown["description"]) <= 202 and "$" not in shown["description"] and "\\" not in shown["description"]
-    assert shown["og:url"] == f"{base}{page}.html" and f"<loc>{base}{page}.html</loc>" in (HTML / "sitemap.xml").read_text(encoding="utf8")
+    assert shown["og:url"] == f"{base}{page}.html"
+    mapped = re.findall(r"<loc>(.*?)</loc>", (HTML / "sitemap.xml").read_text(encoding="utf8"))
+    assert set(mapped) == {f"{base}{name}.html" for name in PAGES}
     assert shown["og:image"].startswith(base) and (HTML / shown["og:image"].removeprefix(base)).is_file()
-    owner, name = REPOSITORY["url"].removeprefix("https://github.com/").split("/")
-    assert base == f"https://{owner}.github.io/{name}/"
+    assert shown["og:description"] == shown["description"] and shown["og:title"] == soup.find("h1").get_text().rstrip("#")
     if re.search(r"/\d\d_", page):
+        assert "/_images/" in shown["og:image"]
         assert re.fullmatch(r"\d+ minutes to read; runs in [\w ]+", soup.find("p", class_="how-long").get_text())
 
 

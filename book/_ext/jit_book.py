@@ -4,7 +4,7 @@ import base64
 import io
 import json
 import re
-from html import escape
+from html import escape, unescape
 from pathlib import Path
 
 import nbformat
@@ -23,14 +23,16 @@ def pictures(path):
 
 
 def hero(app):
-    """Write the landing page's pictures to _static: the figure tagged `hero`, and a small copy of each chapter's first figure, or of the one tagged `card`."""
+    """Write the landing page's pictures to _static: the figure tagged `hero`, and a small copy of each chapter's first figure."""
     static = Path(app.srcdir, "book", "_static")
     for path in sorted(Path(app.srcdir, "book").glob("*.ipynb")):
         found = list(pictures(path))
         for tags, png in found:
             if "hero" in tags:
                 (static / "hero.png").write_bytes(png)
-        card = Image.open(io.BytesIO(next((png for tags, png in found if "card" in tags), found[0][1]))).convert("RGB")
+        if not found:
+            continue
+        card = Image.open(io.BytesIO(found[0][1])).convert("RGB")
         card.thumbnail((440, 300), Image.Resampling.LANCZOS)
         (static / "cards").mkdir(exist_ok=True)
         card.quantize(64).save(static / "cards" / f"{path.name[:2]}.png", optimize=True)
@@ -106,8 +108,8 @@ WORDS_A_MINUTE = 180  # for a text with formulas
 
 def words(node):
     """The text of a node without code, formulas and folded solutions."""
-    skipped = (nodes.literal_block, nodes.math, nodes.math_block, nodes.raw, nodes.image)
-    if isinstance(node, nodes.Text):
+    skipped = (nodes.literal_block, nodes.math, nodes.math_block, nodes.image)
+    if isinstance(node, (nodes.Text, nodes.raw)):
         return node.astext()
     return "" if isinstance(node, skipped) else (" " if isinstance(node, nodes.TextElement) else "\n").join(map(words, node.children))
 
@@ -118,7 +120,8 @@ def say_how_long(app, doctree, docname):
     if title is None or not re.match(r"\d+\. ", title.astext()):
         return
     runs = re.search(r"[Tt]he chapter[^.]*? (runs\s+in [^.]*?)(?:\s+on two\s+cores[^.]*)?\.", doctree.astext())
-    text = f"{max(1, round(len(words(doctree).split()) / WORDS_A_MINUTE))} minutes to read" + (f"; {runs[1]}" if runs else "")
+    text = re.sub(r"<details.*?</details>|<[^>]+>", " ", words(doctree), flags=re.S)
+    text = f"{max(2, round(len(text.split()) / WORDS_A_MINUTE))} minutes to read" + (f"; {runs[1]}" if runs else "")
     title.parent.insert(title.parent.index(title) + 1, nodes.paragraph("", " ".join(text.split()), classes=["how-long"]))
 
 
@@ -136,7 +139,7 @@ def describe(app, pagename, templatename, context, doctree):
              "og:image": base + (picture[1] if picture else "_static/hero.png"), "og:site_name": app.config.html_title}
     plain = re.compile(r"<[^>]+>")
     tags = [f'<meta name="description" content="{escape(text)}">', '<meta name="twitter:card" content="summary_large_image">']
-    tags += [f'<meta property="{name}" content="{escape(plain.sub("", str(value)))}">' for name, value in shown.items()]
+    tags += [f'<meta property="{name}" content="{escape(unescape(plain.sub("", str(value))))}">' for name, value in shown.items()]
     context["metatags"] = context.get("metatags", "") + "\n".join(tags)
 
 

@@ -80,25 +80,31 @@ def pytest(python, before, variables, log, *arguments):
     return {"passed": sum(map(int, re.findall(r"(\d+) passed", lines[-1] if lines else ""))), "failed": failed}
 
 
-def parts(name):
-    """What a row runs, piece by piece: {piece: (hash of its inputs, arguments to pytest)}."""
-    files = [*ROOT.glob("jitlib/*.py"), *(ROOT / unit for unit in UNITS), *ROOT.glob("tests/[cp]*.py")]
-    found = {"units": (hashlib.sha256(b"".join(path.read_bytes() for path in sorted(files))).hexdigest(), UNITS)}
+def parts(name, versions):
+    """What a row runs, piece by piece: {piece: (hash of all that decides its result, arguments to pytest)}."""
+    digest = lambda *inputs: hashlib.sha256(repr((ROWS[name], versions, inputs)).encode()).hexdigest()
+    read = lambda *files: [path.read_bytes() for path in sorted(files)]
+    units = read(*ROOT.glob("jitlib/*.py"), *(ROOT / unit for unit in UNITS), *ROOT.glob("tests/[cp]*.py"))
+    found = {"units": (digest(units), UNITS)}
     if name != "x64":
         for md in execute.chapters():
             arguments = ["--nbval", "--nbval-cell-timeout=900", "--nbval-current-env", str(md.with_suffix(".ipynb").relative_to(ROOT))]
             stored = execute.stored(md)  # a notebook with new outputs is another thing to compare with
-            found[md.stem] = (hashlib.sha256(repr([cell.get("outputs") for cell in stored.cells]).encode() + execute.inputs_hash(md).encode()).hexdigest(), arguments)
+            if stored is None:
+                raise SystemExit(f"{md.stem} has no notebook; run: make book")
+            rules = read(ROOT / "book" / "compare.py", ROOT / "book" / "conftest.py")
+            found[md.stem] = (digest([cell.get("outputs") for cell in stored.cells], execute.inputs_hash(md), rules), arguments)
     return found
 
 
 def versions(python):
-    code = "import platform, jax, equinox, optax; print(platform.python_version(), jax.__version__, equinox.__version__, optax.__version__)"
+    names = ("jax", "equinox", "optax", "numpy", "scikit-learn")
+    code = f"import platform, importlib.metadata as m; print(platform.python_version(), *map(m.version, {names}))"
     return subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.split()
 
 
 def table(report):
-    lines = ["| row | Python | jax | equinox | optax | chapters | passed | failed | minutes |", "|---|---|---|---|---|---|---|---|---|"]
+    lines = ["| row | Python | jax | equinox | optax | numpy | scikit-learn | chapters | passed | failed | minutes |", "|---" * 11 + "|"]
     for name in ROWS:
         if name in report:
             row, done = report[name], report[name]["parts"].values()
@@ -114,30 +120,33 @@ def main(names, chapters):
     OUT.mkdir(parents=True, exist_ok=True)
     store = ROOT / "tests" / "matrix" / "report.json"
     report = json.loads(store.read_text()) if store.exists() else {}
+    chosen = {md.stem for md in execute.select(chapters or [], execute.chapters())} | {"units"}
+    bad = 0
     for name in names:
         _, variables, before, own = ROWS[name]
         try:
             python = environment(name, *own) if own else ROOT / ".venv" / "bin" / "python"
         except subprocess.CalledProcessError as error:
             print(f"{name}: no environment ({error})", flush=True)
+            bad += 1
             continue
         row = report.setdefault(name, {"parts": {}})
         row["versions"] = versions(python)
-        wanted = parts(name)
-        row["parts"] = {part: done for part, done in row["parts"].items() if part in wanted}
+        wanted = parts(name, row["versions"])
+        row["parts"] = {part: done for part, done in row["parts"].items() if part in wanted and done["inputs"] == wanted[part][0]}
         for part, (inputs, arguments) in wanted.items():
-            if chapters and part != "units" and part[:2] not in chapters:
-                continue
-            if row["parts"].get(part, {}).get("inputs") == inputs and not row["parts"][part]["failed"]:
+            if part not in chosen or part in row["parts"] and not row["parts"][part]["failed"]:
                 continue
             start = time.monotonic()
             done = pytest(python, before, variables, OUT / f"{name}.txt", *arguments)
             row["parts"][part] = done | {"inputs": inputs, "minutes": (time.monotonic() - start) / 60}
-            store.write_text(json.dumps(report, indent=1))  # an interrupted run goes on here
+            bad += len(done["failed"])
+            store.with_suffix(".tmp").write_text(json.dumps(report, indent=1) + "\n", encoding="utf8")
+            os.replace(store.with_suffix(".tmp"), store)  # an interrupted run goes on here
             (OUT / "report.md").write_text(table(report), encoding="utf8")
             print(f"{name}, {part}: {done['passed']} passed, {len(done['failed'])} failed {done['failed'] or ''}", flush=True)
     print(f"{table(report)}\nwritten: {OUT / 'report.md'}")
-    return 1 if any(part["failed"] for name in names for part in report.get(name, {"parts": {"": {"failed": 1}}})["parts"].values()) else 0
+    return 1 if bad else 0
 
 
 if __name__ == "__main__":
