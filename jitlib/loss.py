@@ -21,8 +21,8 @@ class FlowLoss(eqx.Module):
 
     averaged over the D coordinates, over t ~ times, over eps ~ N(0, I) and over the batch.  `floor` bounds both
     determinants away from zero.  A perfect prediction has loss zero whatever the floor is.
-    With `mean_target` the pair (x, eps) that made z is replaced by its mean given z, were the batch all the data: the same
-    gradient on average, up to a bias that fades as the batch grows, with far less noise (chapter 5, arXiv 2302.00670).
+    With `mean_target` the pair (x, eps) that made z is replaced by its mean given z and the batch: the same gradient on average,
+    with far less noise (chapter 5, arXiv 2302.00670).
     Raises ValueError where prediction or loss is not a Target, times not a function or the floor negative.
     Source: arXiv 2511.13720, section 3.2 and table 1.  Derived in chapter 3.
     """
