@@ -9,6 +9,7 @@ from jitlib import EPS, MLP, V, X, Conditional, Embedded, FlowLoss, Guided, Labe
 from jitlib import convert, determinant, fit, heun_step, integrate, interpolate, moons, orthonormal, rms, sample, sliced_wasserstein
 from jitlib import stray, swiss_roll, sweep, time_grid, wasserstein
 from jitlib.images import digits, patchify, photograph_patches, unpatchify
+from jitlib.moving import show
 from jitlib.times import ClippedUniform
 from jitlib.transformer import Block, JiT
 
@@ -99,6 +100,8 @@ BAD = {
     "neighbours all as far": (lambda: jitlib.intrinsic_dimension(jnp.eye(5), 3), "equally far, 1.41421; expected distances that differ"),
     "a copy in many dimensions": (lambda: jitlib.intrinsic_dimension(jnp.concatenate([NOISE, NOISE[:1]])), "2 points have a copy among the others"),
     "patch that does not divide": (lambda: patchify(ones((6, 4, 1)), 4), "6 x 4 pixels and the patch is 4; expected a patch that divides both sides"),
+    "moving figure that lacks a way": (lambda: show(None, {"x": ("x", "#000000")}, {(2, "v"): None}), r"no way for \[\(2, 'x'\)\]; expected one for each of \['x'\] in each dimension"),
+    "moving figure of nothing": (lambda: show(None, {"x": ("x", "#000000")}, {}), r"no way for any dimension; expected"),
     "patch of nothing": (lambda: patchify(ones((6, 6, 1)), 0), "patch is 0; expected an integer, at least 1"),
     "patches of another image": (lambda: unpatchify(ones((2, 8)), (4, 4, 1), 2), r"patches have shape \(2, 8\); expected \(4, 4\)"),
     "digits too small": (lambda: digits(4), "side is 4; expected an integer, at least 8"),

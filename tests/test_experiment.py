@@ -20,7 +20,7 @@ def test_sweep_pairs_seeds_across_predictions():
     np.testing.assert_allclose(alone.losses, runs[5].losses, rtol=1e-5)
 
 
-LAYERS = ["check", "path", "target", "times", "oracle", "loss", "model", "data", "metrics", "sample", "mesh", "train", "plot", "experiment", "table", "images", "transformer"]
+LAYERS = ["check", "path", "target", "times", "oracle", "loss", "model", "data", "metrics", "sample", "mesh", "train", "plot", "experiment", "table", "moving", "images", "transformer"]
 
 
 def imports(source):
