@@ -152,6 +152,61 @@ def test_colab_button(site, page):
     assert f"https://colab.research.google.com/github/{where}/blob/{REPOSITORY['branch']}/{page}.ipynb" in links
 
 
+WATCH = """window.shift = 0;
+new PerformanceObserver(list => list.getEntries().forEach(e => { if (!e.hadRecentInput) window.shift += e.value; })).observe({type: 'layout-shift', buffered: true});"""
+BUDGET = {"layout shift": 0.5, "own KiB": 1024}  # the formulas are typeset when the page is there, which moves text by up to 0.3; the time of the first paint is the machine's, so it is printed and not asserted
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_is_light_and_does_not_jump(site, browser, page):
+    """From this machine's own server, read to its end on a phone; own: without the shared scripts, styles and letters."""
+    context = browser.new_context(**MODES["phone"])
+    tab = context.new_page()
+    tab.add_init_script(WATCH)
+    tab.goto(f"{site}{page}.html")
+    tab.wait_for_function("!window.MathJax?.startup?.promise || MathJax.startup.promise.then(() => true)")
+    for _ in range(tab.evaluate("Math.ceil(document.documentElement.scrollHeight / innerHeight)")):
+        tab.mouse.wheel(0, 700)
+        tab.wait_for_timeout(20)
+    tab.wait_for_load_state("networkidle")
+    found = tab.evaluate("""() => {
+        const all = [performance.getEntriesByType('navigation')[0], ...performance.getEntriesByType('resource')];
+        const own = all.filter(e => !e.name.includes('/_static/') || e.name.includes('/_static/paths/') || e.name.includes('/_static/cards/'));
+        return {'first paint, ms': performance.getEntriesByName('first-contentful-paint')[0].startTime, 'layout shift': window.shift,
+                'own KiB': own.reduce((sum, e) => sum + e.encodedBodySize, 0) / 1024};
+    }""")
+    context.close()
+    print(page, {name: round(value, 2) for name, value in found.items()})
+    assert all(found[name] <= most for name, most in BUDGET.items()), found
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_suggest_edit_leads_to_the_source(site, page):
+    soup = BeautifulSoup((HTML / f"{page}.html").read_text(encoding="utf8"), "html.parser")
+    links = {a["href"] for a in soup.find_all("a", href=True) if "/edit/" in a["href"]}
+    if page in ("book/api", "book/formulas", "book/timings"):  # made from the source: nothing to edit
+        assert not links
+    else:
+        assert links == {f"{REPOSITORY['url']}/edit/{REPOSITORY['branch']}/{page}.md"} and (ROOT / f"{page}.md").is_file()
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if re.search(r"/(0[1-9]|1\d)_", p)])
+def test_on_paper_the_text_stands_alone_and_nothing_is_cut(site, browser, page):
+    """As printed on A4 (170 mm of text at 96 pixels an inch): no side bars, still pictures, open solutions, nothing wider than the paper."""
+    context = browser.new_context(viewport={"width": 643, "height": 900})
+    tab = context.new_page()
+    tab.emulate_media(media="print")
+    tab.goto(f"{site}{page}.html")
+    tab.wait_for_function("MathJax.startup.promise.then(() => true)")
+    shown = "s => [...document.querySelectorAll(s)].some(e => e.checkVisibility() && e.getBoundingClientRect().height > 0)"
+    for selector in (".bd-sidebar-primary", ".bd-sidebar-secondary", ".bd-header-article", ".prev-next-footer", ".player", "button.copybtn"):
+        assert not tab.evaluate(shown, selector), selector
+    assert tab.evaluate("[...document.querySelectorAll('main details:not(.hide)')].every(d => d.querySelector('p, div').getBoundingClientRect().height > 0)")
+    assert tab.evaluate("[...document.querySelectorAll('main :is(img, table, pre)')].filter(e => e.checkVisibility()).map(e => e.getBoundingClientRect()).every(b => b.right < innerWidth + 1)")
+    assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    context.close()
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_a_shared_link_shows_words_and_a_picture(site, page):
     soup = BeautifulSoup((HTML / f"{page}.html").read_text(encoding="utf8"), "html.parser")
@@ -168,15 +223,15 @@ def test_a_shared_link_shows_words_and_a_picture(site, page):
         assert re.fullmatch(r"\d+ minutes to read; runs in [\w ]+", soup.find("p", class_="how-long").get_text())
 
 
-@pytest.mark.parametrize("page", ["book/index", "book/07_the_experiment"])
-def test_the_moving_figure_moves_by_keyboard_and_leaves_a_picture_without_scripts(site, browser, page):
+@pytest.mark.parametrize(("page", "panels"), [("book/index", 3), ("book/07_the_experiment", 3), ("book/08_all_nine_cells", 9)])
+def test_the_moving_figure_moves_by_keyboard_and_leaves_a_picture_without_scripts(site, browser, page, panels):
     context = browser.new_context()
     tab = context.new_page()
     tab.goto(f"{site}{page}.html")
     tab.wait_for_selector(".player canvas")
     said = lambda: [canvas.get_attribute("aria-label") for canvas in tab.locator(".player canvas").all()]
     inked = lambda: tab.evaluate("[...document.querySelectorAll('.player canvas')].map(c => c.toDataURL().length)")
-    assert tab.locator(".player-still").first.is_hidden() and len(said()) == 3 and all("D = 512, t = 1.00" in text for text in said())
+    assert tab.locator(".player-still").first.is_hidden() and len(said()) == panels and all("D = 512, t = 1.00" in text for text in said())
     assert "outside 0 %" in said()[0] or "outside 1 %" in said()[0]
     end = inked()
     tab.locator(".player input").nth(0).focus()

@@ -14,45 +14,32 @@ from PIL import Image
 CAPTION = re.compile(r"(Figure|Table) \d+\.\d+\.$")
 
 
-def pictures(path):
-    """(tags, PNG) of every figure of a notebook, in order."""
-    for cell in nbformat.read(path, as_version=4).cells:
-        for out in cell.get("outputs", []):
-            if png := out.get("data", {}).get("image/png"):
-                yield cell.metadata.get("tags", []), base64.b64decode(png)
+PATHS = "application/vnd.jit-book.paths+json"  # jitlib.moving.MIME; the build need not load jax
 
 
-def hero(app):
-    """Write the landing page's pictures to _static: the figure tagged `hero`, and a small copy of each chapter's first figure."""
+def draw_on(app):
+    """Write to _static what pages show of the notebooks' outputs: the landing page's figure, tagged `hero`, a small copy of each chapter's first
+    figure, and what moving figures are drawn from, as scripts: these load from a file, too."""
     static = Path(app.srcdir, "book", "_static")
-    for path in sorted(Path(app.srcdir, "book").glob("*.ipynb")):
-        found = list(pictures(path))
-        for tags, png in found:
-            if "hero" in tags:
-                (static / "hero.png").write_bytes(png)
-        if not found:
-            continue
-        card = Image.open(io.BytesIO(found[0][1])).convert("RGB")
-        card.thumbnail((440, 300), Image.Resampling.LANCZOS)
-        (static / "cards").mkdir(exist_ok=True)
-        card.quantize(64).save(static / "cards" / f"{path.name[:2]}.png", optimize=True)
-
-
-PATHS = "application/vnd.jit-book.paths+json"
-
-
-def moving(app):
-    """Write what the cells tagged `moving` have put out beside their pictures to _static/paths, as scripts: these load from a file, too."""
     app.moving = set()
+    for folder in ("cards", "paths"):
+        (static / folder).mkdir(exist_ok=True)
     for path in sorted(Path(app.srcdir, "book").glob("*.ipynb")):
+        key, first = path.name[:2], True
         for cell in nbformat.read(path, as_version=4).cells:
-            for data in (out.get("data", {}).get(PATHS) for out in cell.get("outputs", [])):
-                if data:
-                    folder = Path(app.srcdir, "book", "_static", "paths")
-                    folder.mkdir(exist_ok=True)
-                    key = path.name[:2]
-                    text = json.dumps(data, separators=(",", ":"))
-                    (folder / f"{key}.js").write_text(f'(window.jitPaths ??= {{}})["{key}"] = {text};\n', encoding="utf8")
+            for data in (out.get("data", {}) for out in cell.get("outputs", [])):
+                if png := data.get("image/png"):
+                    png = base64.b64decode(png)
+                    if first:
+                        card = Image.open(io.BytesIO(png)).convert("RGB")
+                        card.thumbnail((440, 300), Image.Resampling.LANCZOS)
+                        card.quantize(64).save(static / "cards" / f"{key}.png", optimize=True)
+                        first = False
+                    if "hero" in cell.metadata.get("tags", []):
+                        (static / "hero.png").write_bytes(png)
+                if moving := data.get(PATHS):
+                    text = json.dumps(moving, separators=(",", ":"))
+                    (static / "paths" / f"{key}.js").write_text(f'(window.jitPaths ??= {{}})["{key}"] = {text};\n', encoding="utf8")
                     app.moving.add(key)
 
 
@@ -143,6 +130,19 @@ def describe(app, pagename, templatename, context, doctree):
     context["metatags"] = context.get("metatags", "") + "\n".join(tags)
 
 
+GENERATED = ("book/api", "book/formulas", "book/timings")
+
+
+def edit_the_source(app, pagename, templatename, context, doctree):
+    """Let "Suggest edit" lead to the Markdown of a chapter, not to its notebook; a page that is made from the source has no such button."""
+    edits = lambda button: button.get("label") == "source-edit-button"
+    for group in context.get("header_buttons", ()):
+        if "buttons" in group:
+            group["buttons"] = [button for button in group["buttons"] if not edits(button) or pagename not in GENERATED]
+            for button in filter(edits, group["buttons"]):
+                button["url"] = button["url"].removesuffix(".ipynb").removesuffix(".md") + ".md"
+
+
 def reach_tables(app, pagename, templatename, context, doctree):
     """A wide table scrolls in its own box, so the keyboard has to reach it."""
     if "body" in context:
@@ -164,14 +164,14 @@ def without_thebe(app, pagename, templatename, context, doctree):
 
 
 def setup(app):
-    app.connect("builder-inited", hero)
-    app.connect("builder-inited", moving)
+    app.connect("builder-inited", draw_on)
     app.connect("doctree-resolved", dress)
     app.connect("doctree-resolved", show_the_map)
     app.connect("doctree-resolved", add_players)
     app.connect("html-page-context", load_players, priority=800)
     app.connect("doctree-resolved", say_how_long)
     app.connect("html-page-context", describe)
+    app.connect("html-page-context", edit_the_source, priority=600)  # after the theme has added the button
     app.connect("html-page-context", reach_tables)
     app.connect("build-finished", map_the_site)
     app.connect("html-page-context", without_thebe, priority=900)  # after sphinx_thebe has added them

@@ -16,14 +16,13 @@
   const start = (box) => {
     const data = window.jitPaths?.[box.dataset.key];
     if (!data) return;
-    const { dims, names, frame, limit } = data;
+    const { dims, frame, limit } = data;
     const points = (text) => Int8Array.from(atob(text), (c) => c.charCodeAt(0));
     const paths = Object.fromEntries(Object.entries(data.paths).map(([key, path]) => [key, { ...path, points: points(path.points) }]));
-    const panels = ["x", "eps", "v"].map((name) => {  // the order of the book; a notebook sorts the names
-      const { label, color } = names[name];
+    const panels = data.panels.map(({ name, label, color }) => {
       const canvas = make("canvas", { width: 360, height: 360 });
       canvas.setAttribute("role", "img");
-      const title = make("strong", { textContent: label });
+      const title = make("strong", { textContent: label.replaceAll("-", "\u2011") });  // a hyphen that does not break
       const note = make("span");
       return { name, color, canvas, note, figure: make("div", { className: "player-panel" }, title, canvas, note), title };
     });
