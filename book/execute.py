@@ -115,7 +115,7 @@ def with_new_prose(md):
 
 def run(md, progress=lambda text: None):
     """Execute one chapter and return the notebook; `progress` is told before each cell."""
-    hashed = inputs_hash(md)                                  # before the run: an edit made meanwhile leaves it stale
+    hashed, start = inputs_hash(md), time.perf_counter()      # before the run: an edit made meanwhile leaves it stale
     notebook = source(md)
     count, now = len(notebook.cells), {"number": 0, "source": ""}
 
@@ -139,7 +139,7 @@ def run(md, progress=lambda text: None):
         cell.outputs = [nbformat.from_dict(out) for out in without_bars(cell.outputs)]
     notebook.metadata["language_info"].pop("version", None)   # 3.11.7 and 3.11.8 store the same file
     notebook.metadata["jupytext"].pop("text_representation", None)
-    notebook.metadata["jit_book"] = {"inputs": hashed}
+    notebook.metadata["jit_book"] = {"inputs": hashed, "seconds": round(time.perf_counter() - start), "cores": os.cpu_count()}
     nbformat.validate(notebook)
     return notebook
 
