@@ -50,7 +50,7 @@ mutants: env  ## plant faults, one at a time, and list those that no test notice
 	@_build/mutants/cosmic/bin/python tests/mutants/general.py _build/mutants/general.json target loss sample path times metrics
 	@$(PY) tests/mutants/mutants.py
 
-matrix: env  ## the tests on other processors, threads, Pythons and versions (hours; it goes on where it stopped); a part of it: make matrix ROWS="one py313" CHAPTERS="01 08"
+matrix: env  ## the tests on other processors, threads, Pythons and versions (hours; it goes on where it stopped); a part of it: make matrix ROWS="one py313" CHAPTERS="01 units"
 	@$(PY) tests/matrix/matrix.py $(ROWS) $(if $(CHAPTERS),--chapters $(CHAPTERS))
 
 links: env  ## ask every address in the book whether it is still there (needs a network)

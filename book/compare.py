@@ -2,7 +2,7 @@
 
 * text is equal, except that a number after '≈' may differ by 2 % (or by one unit of its last digit where that
   unit is at most 10 % of the number), and by b where it is written '≈ a ± b', the larger of the two runs' b;
-  b itself, often a measured spread over seeds, may be up to four times larger or smaller;
+  b itself, often a measured spread over two or three seeds, may be up to ten times larger or smaller;
 * a figure is equal as a picture: the same size, and means over blocks of pixels that agree (`FINE`, `COARSE`);
 * outputs come in the same order and are of the same kinds, and progress bars on stderr do not count.
 """
@@ -16,7 +16,7 @@ from PIL import Image
 TAG = "chaotic"                 # a cell that draws samples of trained networks, or rounding itself: its pictures are compared with COARSE
 PATHS = "application/vnd.jit-book.paths+json"  # what a moving figure is drawn from: as chaotic as the still one, which is compared
 FINE = (8, 0.02, 0.25)          # block side in pixels, rms difference of the block means, worst difference (of 1)
-BAND = 4                        # how much larger or smaller a measured '± b' may come out
+BAND = 10                       # how much larger or smaller a measured '± b' may come out
 COARSE = (64, 0.06, 0.5)        # processors differ in the last digit, and training amplifies it: where ink lies, not which dot
 
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"

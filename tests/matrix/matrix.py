@@ -1,6 +1,6 @@
 """`make matrix`: the unit tests and the regression of the chapters, unchanged, on other processors, threads, Pythons and versions.
 
-`make matrix ROWS="sse42 py313" CHAPTERS="01 08"` runs some rows and chapters only.  Each row that needs packages of its own gets an environment in _build/matrix.
+`make matrix ROWS="sse42 py313" CHAPTERS="01 units"` runs some rows, chapters and the unit tests only.  Each row that needs packages of its own gets an environment in _build/matrix.
 Matplotlib is the pinned one everywhere: another release moves letters by a pixel, which the regression rightly calls a change.
 Writes tests/matrix/report.json and, as a table, _build/matrix/report.md after every piece (the unit tests, one chapter).  What passed
 before and has not changed since is not run again, so an interrupted run, or one after a change to a chapter, does only what is missing.
@@ -23,7 +23,7 @@ import execute  # noqa: E402
 OUT = ROOT / "_build" / "matrix"
 PINS = (ROOT / "requirements.txt").read_text(encoding="utf8")
 UNITS = ["tests/test_" + name + ".py" for name in
-         ("target", "times", "loss", "oracle", "sample", "train", "data", "metrics", "experiment", "images", "transformer", "bad_inputs")]  # fmt: skip
+         ("target", "times", "loss", "oracle", "sample", "train", "data", "metrics", "experiment", "moving", "images", "transformer", "bad_inputs")]  # fmt: skip
 
 
 def pinned(name):
@@ -45,6 +45,7 @@ ROWS = {
     "py313": ("Python 3.13, its pins", {}, [], ("3.13", ["-r", "requirements.txt"])),
     "oldest": ("the oldest versions jitlib admits", {}, [], ("3.11", ["--resolution", "lowest-direct", "./jitlib", *TOOLS])),
     "colab": ("what Colab ships", {}, [], ("3.12", ["jax==0.5.2", "jaxlib==0.5.1", "numpy==2.0.2", "scikit-learn==1.6.1", "./jitlib", *TOOLS])),
+    "quick": ("the sweep chapters with their quick switch set", {}, [], None),
     "newest": ("the newest releases", {}, [], (None, ["--upgrade", "./jitlib[book]", pinned("matplotlib")])),
 }
 
@@ -84,6 +85,10 @@ def parts(name, versions):
     """What a row runs, piece by piece: {piece: (hash of all that decides its result, arguments to pytest)}."""
     digest = lambda *inputs: hashlib.sha256(repr((ROWS[name], versions, inputs)).encode()).hexdigest()
     read = lambda *files: [path.read_bytes() for path in sorted(files)]
+    if name == "quick":
+        quick = ROOT / "tests" / "matrix" / "quick.py"
+        switched = [md for md in execute.chapters() if "\nquick = False" in md.read_text(encoding="utf8")]
+        return {md.stem: (digest(execute.inputs_hash(md), read(quick)), [str(quick.relative_to(ROOT)), "-k", md.stem]) for md in switched}
     units = read(*ROOT.glob("jitlib/*.py"), *(ROOT / unit for unit in UNITS), *ROOT.glob("tests/[cp]*.py"))
     found = {"units": (digest(units), UNITS)}
     if name != "x64":
@@ -108,7 +113,7 @@ def table(report):
     for name in ROWS:
         if name in report:
             row, done = report[name], report[name]["parts"].values()
-            count, passed, failed = len(done) - 1, sum(part["passed"] for part in done), sum(len(part["failed"]) for part in done)
+            count, passed, failed = len(row["parts"]) - ("units" in row["parts"]), sum(part["passed"] for part in done), sum(len(part["failed"]) for part in done)
             lines.append(f"| {ROWS[name][0]} | {' | '.join(row['versions'])} | {count} | {passed} | {failed} | {sum(part['minutes'] for part in done):.0f} |")
     return "\n".join(lines) + "\n"
 
@@ -120,7 +125,9 @@ def main(names, chapters):
     OUT.mkdir(parents=True, exist_ok=True)
     store = ROOT / "tests" / "matrix" / "report.json"
     report = json.loads(store.read_text()) if store.exists() else {}
-    chosen = {md.stem for md in execute.select(chapters or [], execute.chapters())} | {"units"}
+    numbers = [number for number in chapters or [] if number != "units"]
+    chosen = {md.stem for md in execute.select(numbers, execute.chapters())} if numbers or not chapters else set()
+    chosen |= {"units"} if not chapters or "units" in chapters else set()
     bad = 0
     for name in names:
         _, variables, before, own = ROWS[name]
