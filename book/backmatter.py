@@ -1,4 +1,4 @@
-"""Write the generated pages of the back matter, formulas.md and api.md, from the chapters and the library.
+"""Write the generated pages of the back matter, formulas.md, api.md and timings.md, from the chapters and the library.
 
     python book/backmatter.py
 """
@@ -8,7 +8,7 @@ import re
 
 import yaml
 
-from execute import BOOK, chapters, source
+from execute import BOOK, chapters, code_cells, source, stored
 
 ROOT = BOOK.parent
 # Every numbered equation of the book: the object of jitlib that computes it, or why none does.
@@ -26,7 +26,7 @@ FORMULAS = {
     "13.1": CELL, "13.2": CELL,
 }  # fmt: skip
 MODULES = ("path", "target", "times", "loss", "oracle", "data", "metrics", "model", "train", "sample", "experiment", "table", "mesh", "images",
-           "transformer", "plot")  # fmt: skip
+           "transformer", "plot", "moving")  # fmt: skip
 
 
 def repository():
@@ -128,7 +128,21 @@ def api():
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"formulas.md": formulas, "api.md": api}
+def timings():
+    """The page that says how long each chapter took when it was last run, by what its notebook remembers."""
+    lines = ["# How long the chapters run", "", "Seconds from the start of a chapter to its end when its outputs were last stored, all compilation included, and the cores of that machine. It had no accelerator, and where other work ran beside a chapter the number is too large.",
+             "This page is made from the notebooks. The benchmark of [chapter 5](05_training_in_one_scan.ipynb) compares times; these are for planning.", "", "| chapter | code cells | seconds | cores |", "|---|---|---|---|"]  # fmt: skip
+    total = 0
+    for md in chapters():
+        notebook = stored(md)
+        title = next(cell.source for cell in notebook.cells if cell.cell_type == "markdown").splitlines()[0].removeprefix("# ")
+        ran = notebook.metadata["jit_book"]
+        total += ran["seconds"]
+        lines.append(f"| [{title}]({md.stem}.ipynb) | {len(code_cells(notebook))} | {ran['seconds']} | {ran['cores']} |")
+    return "\n".join([*lines, f"| the book | | {total} | |"]) + "\n"
+
+
+PAGES = {"formulas.md": formulas, "api.md": api, "timings.md": timings}
 
 
 if __name__ == "__main__":
