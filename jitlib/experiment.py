@@ -157,7 +157,7 @@ def shape_of(setting: Setting) -> Setting:
     return dataclasses.replace(setting, **data)
 
 
-def runs(pairs: Iterable[tuple[Setting, int]], progress: bool = False, mesh=None) -> Iterator[Run]:
+def runs(pairs: Iterable[tuple[Setting, int]], progress: bool = True, mesh=None) -> Iterator[Run]:
     """Train and measure pairs of a setting and a seed, those of one shape in one compiled call; yield each run as it is measured.
 
     Runs come shape by shape.  On a `mesh` the models of a shape are divided over its axis "models", so their number must divide.
@@ -176,7 +176,7 @@ def runs(pairs: Iterable[tuple[Setting, int]], progress: bool = False, mesh=None
             yield _measure(*pair, *rest)
 
 
-def sweep(settings: Iterable[Setting], seeds: Sequence[int] = (0, 1, 2), progress: bool = False, mesh=None) -> list[Run]:
+def sweep(settings: Iterable[Setting], seeds: Sequence[int] = (0, 1, 2), progress: bool = True, mesh=None) -> list[Run]:
     """Train and measure every setting with every seed: a Run for each pair, settings in the order given and seeds within.
 
     Those of one shape train in one compiled call.  Mesh and errors as in `runs`.

@@ -76,7 +76,7 @@ def _write(path: Path, rows) -> None:
     os.replace(draft, path)
 
 
-def sweep_table(path, settings: Iterable[Setting], seeds: Sequence[int] = (0, 1, 2), progress: bool = False, mesh=None) -> list[Row]:
+def sweep_table(path, settings: Iterable[Setting], seeds: Sequence[int] = (0, 1, 2), progress: bool = True, mesh=None) -> list[Row]:
     """`sweep` with a memory: train only what the CSV file at `path` lacks, add a row as each model is measured, return all rows.
 
     Kill it at any moment and call it again: no row is lost and none is computed twice.  The models of one shape train together,

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from jitlib import check
 from jitlib.mesh import check_mesh, constrain, gather, scatter
 
+PATIENCE = 3  # seconds of training before a progress bar appears
 CHUNK = 100  # steps between two looks of the host: often enough to show progress, rarely enough to cost nothing
 ADAM = optax.scale_by_adam(b2=0.95)  # Adam without its rate, which is data; b2 was searched in chapter 5
 
@@ -120,7 +121,7 @@ def fit(
     batch_size: int = 256,
     learning_rate=5e-3,
     optimizer: optax.GradientTransformation = ADAM,
-    progress: bool = False,
+    progress: bool = True,
     mesh: jax.sharding.Mesh | None = None,
 ):
     """Train a model on data: returns (model, losses), losses of shape (num_steps,).
@@ -131,6 +132,7 @@ def fit(
     Many models at once: give S keys and, each as one `stack`, S models, data sets, losses and rates; losses are (S, num_steps).
     On a `mesh` (see `device_mesh`) the S models are divided over its axis "models" and each batch over its axis "batch"; the
     numbers are those of one device, up to rounding.
+    Training that takes longer than a few seconds shows its progress, unless `progress` is False.
     Interrupted by the keyboard, it returns what it has.  Zero steps return the model as it was.
     Raises ValueError on bad arguments and Diverged on a non-finite loss.  Chapter 5.
     """
@@ -146,7 +148,7 @@ def fit(
     axes = ("models",) * key.ndim
     model_, opt_state, data, loss = scatter((model, opt_state, data, loss), mesh, *axes)
     losses, done = np.zeros(key.shape + (0,), np.float32), model  # what is sure: the finite losses and the weights that go with them
-    bar = tqdm(total=num_steps, disable=not progress, desc="training")
+    bar = tqdm(total=num_steps, disable=not progress, delay=PATIENCE, desc="training")
     try:
         for steps in chunks:
             start = losses.shape[-1]

@@ -53,7 +53,7 @@ def test_text_is_portable_and_has_its_parts(md):
     assert text.count("<details><summary>Solution</summary>") == 3
     code = [c for c in nb.cells if c.cell_type == "code"]
     assert f"git+{URL}#subdirectory=jitlib" in code[0].source and "remove-cell" in code[0].metadata.tags
-    assert max(c.source.count("\n") for c in code) < 45
+    assert max(c.source.count("\n") for c in code) < 40
 
 
 @pytest.mark.parametrize("md", CHAPTERS, ids=lambda p: p.stem)

@@ -91,6 +91,10 @@ def problems(browser, site, page, mode):
     cut = """[...document.querySelectorAll('div.math')].filter(d => d.querySelector('mjx-math')?.getBoundingClientRect().left
              < d.getBoundingClientRect().left - 2).map(d => d.textContent.slice(0, 40))"""
     found += [f"formula cut on its left: {text}" for text in tab.evaluate(cut)]
+    over = """(document.querySelectorAll('main details:not(.hide)').forEach(d => { d.open = true; }),
+              [...document.querySelectorAll('main :is(p, li) mjx-container:not([display])')].filter(m => !m.closest('table')
+              && m.firstElementChild.getBoundingClientRect().right > m.closest('p, li').getBoundingClientRect().right + 2).map(m => m.textContent))"""
+    found += [f"formula beyond the end of its line: {text}" for text in tab.evaluate(over)]
     if mode != "phone":
         wide = "[...document.querySelectorAll('div.math')].filter(d => d.scrollWidth > d.clientWidth + 1).map(d => d.textContent.slice(0, 40))"
         found += [f"formula wider than the page: {text}" for text in tab.evaluate(wide)]
@@ -154,7 +158,7 @@ def test_colab_button(site, page):
 
 WATCH = """window.shift = 0;
 new PerformanceObserver(list => list.getEntries().forEach(e => { if (!e.hadRecentInput) window.shift += e.value; })).observe({type: 'layout-shift', buffered: true});"""
-BUDGET = {"layout shift": 0.5, "own KiB": 1024}  # the formulas are typeset when the page is there, which moves text by up to 0.3; the time of the first paint is the machine's, so it is printed and not asserted
+BUDGET = {"layout shift": 0.3, "own KiB": 1024}  # a paragraph gains or loses a line when its formulas are typeset; the time of the first paint is the machine's, so it is printed and not asserted
 
 
 @pytest.mark.parametrize("page", PAGES)

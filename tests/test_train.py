@@ -145,6 +145,16 @@ def test_interruption_returns_what_there_is(data, monkeypatch):
     assert losses.shape == (200,)
 
 
+def test_long_training_shows_its_progress(data, capsys, monkeypatch):
+    def shown(**options):
+        fit(KEYS[0], MLP(KEYS[1], 8, 8, 2), data, FlowLoss(X), 200, 4, **options)
+        return capsys.readouterr().err
+
+    assert shown() == ""  # it was short
+    monkeypatch.setattr(jitlib.train, "PATIENCE", 0)
+    assert "200/200" in shown() and shown(progress=False) == ""
+
+
 def test_zero_steps_return_the_model(data):
     """T7."""
     model = MLP(KEYS[1], 8, 8, 2)

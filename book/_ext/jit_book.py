@@ -21,7 +21,7 @@ def draw_on(app):
     """Write to _static what pages show of the notebooks' outputs: the landing page's figure, tagged `hero`, a small copy of each chapter's first
     figure, and what moving figures are drawn from, as scripts: these load from a file, too."""
     static = Path(app.srcdir, "book", "_static")
-    app.moving = set()
+    app.moving = {}
     for folder in ("cards", "paths"):
         (static / folder).mkdir(exist_ok=True)
     for path in sorted(Path(app.srcdir, "book").glob("*.ipynb")):
@@ -40,21 +40,21 @@ def draw_on(app):
                 if moving := data.get(PATHS):
                     text = json.dumps(moving, separators=(",", ":"))
                     (static / "paths" / f"{key}.js").write_text(f'(window.jitPaths ??= {{}})["{key}"] = {text};\n', encoding="utf8")
-                    app.moving.add(key)
+                    app.moving[key] = -(-len(moving["panels"]) // 3)
 
 
-def player(key):
-    """The place where player.js draws; empty and hidden without scripts."""
-    return nodes.raw("", f'<div class="player" data-key="{key}" hidden></div>', format="html")
+def player(app, key):
+    """The place where player.js draws, as high as its rows of three panels; empty and hidden without scripts."""
+    return nodes.raw("", f'<div class="player" data-key="{key}" style="--rows: {app.moving[key]}" hidden></div>', format="html")
 
 
 def add_players(app, doctree, docname):
     """After the picture of a cell tagged `moving`, and after the landing page's."""
     if docname == app.config.root_doc and app.moving:
         picture = next(iter(doctree.findall(nodes.image)))
-        picture.parent.insert(picture.parent.index(picture) + 1, player(min(app.moving)))
+        picture.parent.insert(picture.parent.index(picture) + 1, player(app, min(app.moving)))
     for cell in list(doctree.findall(lambda n: isinstance(n, nodes.container) and "tag_moving" in n["classes"])):
-        cell.append(player(Path(docname).name[:2]))
+        cell.append(player(app, Path(docname).name[:2]))
 
 
 def load_players(app, pagename, templatename, context, doctree):

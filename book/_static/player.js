@@ -15,7 +15,7 @@
 
   const start = (box) => {
     const data = window.jitPaths?.[box.dataset.key];
-    if (!data) return;
+    if (!data) return box.remove();  // the picture comes back
     const { dims, frame, limit } = data;
     const points = (text) => Int8Array.from(atob(text), (c) => c.charCodeAt(0));
     const paths = Object.fromEntries(Object.entries(data.paths).map(([key, path]) => [key, { ...path, points: points(path.points) }]));
@@ -77,7 +77,6 @@
     dimension.input.addEventListener("input", draw);
 
     box.append(make("div", { className: "player-panels" }, ...panels.map((panel) => panel.figure)), make("div", { className: "player-controls" }, play, time.row, dimension.row));
-    box.previousElementSibling.classList.add("player-still");
     box.hidden = false;
     draw();
   };
