@@ -6,7 +6,7 @@ import numpy as np
 
 from jitlib import EPS, V, X, Conditional, FlowLoss, Guided, Labelled, Skip, convert, fit
 from jitlib.images import patchify, unpatchify
-from jitlib.transformer import Block, JiT, rms_norm
+from jitlib.transformer import Block, JiT, modulated, rms_norm, waves
 
 KEYS = jax.random.split(jax.random.key(12), 6)
 SHAPE, NONE = (8, 8, 1), jnp.zeros(3)
@@ -52,6 +52,24 @@ def test_swiglu_by_hand():
     block, tokens = random(Block(KEYS[0], 16, 2)), jax.random.normal(KEYS[3], (4, 16))
     gate, value = jnp.split(tokens @ block.up.weight.T, 2, -1)
     close(block.swiglu(tokens), (gate / (1 + jnp.exp(-gate)) * value) @ block.down.weight.T, 1e-4)
+
+
+def test_a_block_by_hand():
+    block, tokens, condition = random(Block(KEYS[0], 16, 2)), jax.random.normal(KEYS[3], (4, 16)), jax.random.normal(KEYS[4], (16,))
+    shift, scale, gate, shift_2, scale_2, gate_2 = jnp.split(block.modulation.weight @ condition + block.modulation.bias, 6)
+    close(modulated(tokens, shift, scale), rms_norm(tokens) * (1 + scale)[None] + shift[None])
+    between = tokens + gate[None] * block.attention(rms_norm(tokens) * (1 + scale)[None] + shift[None])
+    close(block(tokens, condition), between + gate_2[None] * block.swiglu(rms_norm(between) * (1 + scale_2)[None] + shift_2[None]), 1e-4)
+
+
+def test_positions_are_waves_of_row_and_column():
+    at = jnp.array([0.0, 1.0, 5.0])
+    speeds = [1, 10**-0.5, 0.1]  # three frequencies from 1 down to a tenth
+    close(waves(at, 6, 10.0), np.stack([np.sin(s * at) for s in speeds] + [np.cos(s * at) for s in speeds], 1))
+    places = JiT(KEYS[0], (8, 12, 1), 4, classes=3, width=16, depth=1, heads=2).positions().reshape(2, 3, 2, 8)  # (row, column, which, wave)
+    for row in range(2):
+        for column in range(3):
+            close(places[row, column], np.stack([waves(jnp.float32(n), 8, 100.0) for n in (row, column)]))
 
 
 def test_the_output_depends_on_time_label_and_place():

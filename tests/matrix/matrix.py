@@ -4,8 +4,10 @@
 Matplotlib is the pinned one everywhere: another release moves letters by a pixel, which the regression rightly calls a change.
 Writes tests/matrix/report.json and, as a table, _build/matrix/report.md after every piece (the unit tests, one chapter).  What passed
 before and has not changed since is not run again, so an interrupted run, or one after a change to a chapter, does only what is missing.
+Several runs, of different rows, may go on side by side.
 """
 import argparse
+import fcntl
 import hashlib
 import json
 import os
@@ -21,6 +23,7 @@ sys.path.insert(0, str(ROOT / "book"))
 import execute  # noqa: E402
 
 OUT = ROOT / "_build" / "matrix"
+STORE = ROOT / "tests" / "matrix" / "report.json"
 PINS = (ROOT / "requirements.txt").read_text(encoding="utf8")
 UNITS = ["tests/test_" + name + ".py" for name in
          ("target", "times", "loss", "oracle", "sample", "train", "data", "metrics", "experiment", "moving", "images", "transformer", "bad_inputs")]  # fmt: skip
@@ -108,6 +111,21 @@ def versions(python):
     return subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.split()
 
 
+def read_report():
+    return json.loads(STORE.read_text(encoding="utf8")) if STORE.exists() else {}
+
+
+def keep(name, row):
+    """Put a row into the report, at once, so that an interrupted run goes on here, and beside what another run put there; returns the report."""
+    with open(OUT / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        report = read_report() | {name: row}
+        STORE.with_suffix(".tmp").write_text(json.dumps(report, indent=1) + "\n", encoding="utf8")
+        os.replace(STORE.with_suffix(".tmp"), STORE)
+        (OUT / "report.md").write_text(table(report), encoding="utf8")
+    return report
+
+
 def table(report):
     lines = ["| row | Python | jax | equinox | optax | numpy | scikit-learn | chapters | passed | failed | minutes |", "|---" * 11 + "|"]
     for name in ROWS:
@@ -123,8 +141,7 @@ def main(names, chapters):
         if name not in ROWS:
             raise SystemExit(f"unknown row {name!r}; expected one of {', '.join(ROWS)}")
     OUT.mkdir(parents=True, exist_ok=True)
-    store = ROOT / "tests" / "matrix" / "report.json"
-    report = json.loads(store.read_text()) if store.exists() else {}
+    report = read_report()
     numbers = [number for number in chapters or [] if number != "units"]
     chosen = {md.stem for md in execute.select(numbers, execute.chapters())} if numbers or not chapters else set()
     chosen |= {"units"} if not chapters or "units" in chapters else set()
@@ -148,9 +165,7 @@ def main(names, chapters):
             done = pytest(python, before, variables, OUT / f"{name}.txt", *arguments)
             row["parts"][part] = done | {"inputs": inputs, "minutes": (time.monotonic() - start) / 60}
             bad += len(done["failed"])
-            store.with_suffix(".tmp").write_text(json.dumps(report, indent=1) + "\n", encoding="utf8")
-            os.replace(store.with_suffix(".tmp"), store)  # an interrupted run goes on here
-            (OUT / "report.md").write_text(table(report), encoding="utf8")
+            report = keep(name, row)
             print(f"{name}, {part}: {done['passed']} passed, {len(done['failed'])} failed {done['failed'] or ''}", flush=True)
     print(f"{table(report)}\nwritten: {OUT / 'report.md'}")
     return 1 if bad else 0
