@@ -27,6 +27,18 @@ def data():
     return Embedded(swiss_roll(KEYS[3], 500), orthonormal(KEYS[4], 8))
 
 
+def test_the_network_by_hand():
+    model, z = MLP(KEYS[1], 3, 50, 3), np.asarray(jax.random.normal(KEYS[2], (3,)))
+    y = np.append(z, np.float32(0.3))
+    for weight, bias in model.layers:
+        within = np.append(weight.ravel(), bias) * np.sqrt(weight.shape[1])
+        assert 0.9 < np.abs(within).max() <= 1 + 1e-6
+        y = weight @ y + bias
+        y = y if bias.shape == (3,) else np.maximum(y, 0)
+    np.testing.assert_allclose(model(jnp.asarray(z), jnp.asarray(0.3)), y, rtol=1e-5, atol=1e-6)
+    assert y.min() < 0  # the last layer is not rectified
+
+
 def test_scan_equals_the_plain_loop(data):
     """T1."""
     loss, steps = FlowLoss(X), 20
