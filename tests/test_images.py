@@ -38,5 +38,6 @@ def test_photograph_patches_are_pieces_of_both_photographs():
     pixels = np.round((tall + 1) * 127.5).astype(np.uint8)
     found = [[(i, c) for i in range(2) for c in range(640 - 427 + 1) if (photos[i, :, c : c + 427] == piece).all()] for piece in pixels]
     assert all(len(places) == 1 for places in found) and {places[0][0] for places in found} == {0, 1}
+    assert len({column for ((_, column),) in found}) > 6  # anywhere along their width
     small = photograph_patches(jax.random.key(0), 50, 4)
     assert small.shape == (50, 48) and (small != photograph_patches(jax.random.key(1), 50, 4)).any()

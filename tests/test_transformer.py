@@ -80,6 +80,12 @@ def test_the_output_depends_on_time_label_and_place():
     assert jnp.abs(turned(model(turned(z), t, NONE)) - y).max() > 1e-3
 
 
+def test_every_token_writes_its_own_patch():
+    model = eqx.tree_at(lambda m: (m.head.weight, m.head.bias), random(small()), (jnp.zeros((16, 16)), jnp.arange(16.0)))
+    image = model(jax.random.normal(KEYS[2], (64,)), jnp.asarray(0.3), NONE).reshape(SHAPE)
+    assert (patchify(image, 4) == jnp.arange(16.0)[None]).all()
+
+
 def test_every_token_looks_at_every_patch():
     model, z = random(small()), jax.random.normal(KEYS[2], (64,))
     J = jax.jacfwd(model)(z, jnp.asarray(0.3), NONE)
@@ -104,11 +110,13 @@ def test_the_conditional_loss_drops_a_share_of_the_labels_and_never_mixes_them()
         seen.append((np.asarray(x), np.asarray(labels)))
         return jnp.mean(x)
 
-    x, labels = jnp.arange(1.0, 2001.0)[:, None], jnp.arange(1.0, 2001.0)[:, None]
+    x = jnp.arange(1.0, 2001.0)[:, None]
+    labels = jnp.concatenate([x, x], 1)
     for drop in (0.0, 0.25, 1.0):
         Conditional(spy, drop)(None, KEYS[4], (x, labels))
         rows, told = seen[-1]
         assert set(np.unique(told / rows)) <= {0.0, 1.0} and abs((told == 0).mean() - drop) < 0.04
+        assert (told[:, 0] == told[:, 1]).all()  # a label is dropped as a whole
 
 
 def test_the_flow_loss_tells_each_example_its_own_label():
