@@ -28,7 +28,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from compare import without_bars
 
 BOOK = Path(__file__).resolve().parent
-CELL_TIMEOUT = 900              # seconds; the longest chapter is allowed 300 in all
+CELL_TIMEOUT = 900              # seconds; the longest cell takes five to nine minutes on a slow processor
 
 
 class ChapterFailed(Exception):

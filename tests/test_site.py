@@ -235,7 +235,9 @@ def test_the_moving_figure_moves_by_keyboard_and_leaves_a_picture_without_script
     tab.wait_for_selector(".player canvas")
     said = lambda: [canvas.get_attribute("aria-label") for canvas in tab.locator(".player canvas").all()]
     inked = lambda: tab.evaluate("[...document.querySelectorAll('.player canvas')].map(c => c.toDataURL().length)")
-    assert tab.locator(".player-still").first.is_hidden() and len(said()) == panels and all("D = 512, t = 1.00" in text for text in said())
+    still = "xpath=preceding-sibling::*[1]"
+    assert tab.locator(".player").first.locator(still).count() == 1 and tab.locator(".player").first.locator(still).is_hidden()
+    assert len(said()) == panels and all("D = 512, t = 1.00" in text for text in said())
     assert "outside 0 %" in said()[0] or "outside 1 %" in said()[0]
     end = inked()
     tab.locator(".player input").nth(0).focus()
@@ -250,7 +252,7 @@ def test_the_moving_figure_moves_by_keyboard_and_leaves_a_picture_without_script
     context = browser.new_context(java_script_enabled=False)
     tab = context.new_page()
     tab.goto(f"{site}{page}.html")
-    assert tab.locator(".player").first.is_hidden() and tab.locator(".player").first.locator("xpath=preceding-sibling::*[1]").is_visible()
+    assert tab.locator(".player").first.is_hidden() and tab.locator(".player").first.locator(still).is_visible()
     context.close()
     assert sum(path.stat().st_size for path in (HTML / "_static").glob("p*/*.js")) + (HTML / "_static" / "player.js").stat().st_size < 1_000_000
 
@@ -261,6 +263,7 @@ PLANTED = {
     "status 404": "<img src='missing.png' alt='x'>",
     "are not typeset": r"<span class='math'>\(x\)</span>",
     "formula cut on its left": "<div class='math'><mjx-container><mjx-math style='margin-left: -30px'>x</mjx-math></mjx-container></div>",
+    "formula beyond the end of its line": "<p style='width: 99px'><mjx-container><mjx-math style='display: inline-block; width: 200px'>x</mjx-math></mjx-container></p>",
     "formula wider than the page": "<div class='math' style='overflow: auto'><p style='width: 3000px'>x</p></div>",
     "formula error": "<mjx-container><mjx-merror>x</mjx-merror></mjx-container>",
     "raw markup": "<p>where $x$ is</p>",

@@ -162,6 +162,7 @@ def test_long_training_shows_its_progress(data, capsys, monkeypatch):
         fit(KEYS[0], MLP(KEYS[1], 8, 8, 2), data, FlowLoss(X), 200, 4, **options)
         return capsys.readouterr().err
 
+    monkeypatch.setattr(jitlib.train, "PATIENCE", 1000)
     assert shown() == ""  # it was short
     monkeypatch.setattr(jitlib.train, "PATIENCE", 0)
     assert "200/200" in shown() and shown(progress=False) == ""

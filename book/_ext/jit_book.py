@@ -1,5 +1,5 @@
 """What the book's pages need beyond Jupyter Book: captions, lazy images, the landing page's figure, how long a chapter takes,
-a description and a picture for those who share a link, a site map, no unused scripts."""
+a description and a picture for those who share a link, lighter drawings, a site map, no unused scripts."""
 import base64
 import io
 import json

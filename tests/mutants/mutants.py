@@ -29,7 +29,7 @@ SLOWER = 2  # times as long as without a fault, and a mutant counts as one that 
 def suite(module):
     """The unit tests, those of the module first."""
     first = [name for name in TESTS if name == module]
-    first += [name for name in {"model": ["transformer"], "loss": ["transformer"]}.get(module, ()) if name not in first]
+    first += {"model": ["train", "transformer"], "loss": ["transformer"]}.get(module, [])
     return [str(ROOT / "tests" / f"test_{name}.py") for name in [*first, *(name for name in TESTS if name not in first)]]
 
 
