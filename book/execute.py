@@ -28,7 +28,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from compare import without_bars
 
 BOOK = Path(__file__).resolve().parent
-CELL_TIMEOUT = 900              # seconds; the longest cell takes five to nine minutes on a slow processor
+CELL_TIMEOUT = 1800             # seconds; the longest cell takes four to ten minutes, and a slower processor must not fail by it
 
 
 class ChapterFailed(Exception):
@@ -123,11 +123,11 @@ def run(md, progress=lambda text: None):
         now.update(number=cell_index + 1, source=(cell.source.strip().splitlines() or [""])[0])
         progress(f"{md.stem}: cell {now['number']}/{count}")
 
-    manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=ThisPython())
+    manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=ThisPython(), transport_encryption="required")
     client = NotebookClient(notebook, km=manager, timeout=CELL_TIMEOUT, record_timing=False, coalesce_streams=True,
                             resources={"metadata": {"path": str(md.parent)}}, on_cell_start=started)
     try:
-        client.execute()
+        client.execute(cleanup_kc=True)  # nbclient keeps the kernel of a manager that it did not make
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
         if isinstance(error, CellExecutionError):
             why = f"{error.ename}: {error.evalue}"

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+import psutil
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "book"))
@@ -102,6 +103,13 @@ def test_a_failure_names_chapter_and_cell_and_leaves_the_notebook(md, capsys):
     said = capsys.readouterr().err
     assert "01_first, cell 2 of 2 (1 / 0): ZeroDivisionError: division by zero" in said and "left as it was" in said
     assert md.with_suffix(".ipynb").read_bytes() == before
+
+
+@pytest.mark.parametrize("code", ["print(1)", "1 / 0"])
+def test_no_kernel_outlives_its_chapter(md, code):
+    md.write_text(CHAPTER.replace("print(6 * 7)", code))
+    execute.main([], md.parent)
+    assert not psutil.Process().children()
 
 
 def test_a_dead_kernel_is_a_failure(md, capsys):
