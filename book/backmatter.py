@@ -25,7 +25,7 @@ FORMULAS = {
     "12.1": "transformer.Block.attention", "12.2": "transformer.Block.__call__", "12.3": "metrics.frechet", "12.4": "model.Guided.__call__",
     "13.1": CELL, "13.2": CELL,
 }  # fmt: skip
-MODULES = ("path", "target", "times", "loss", "oracle", "data", "metrics", "model", "train", "sample", "experiment", "table", "mesh", "images",
+MODULES = ("path", "target", "times", "loss", "oracle", "data", "metrics", "model", "train", "sample", "setting", "experiment", "table", "mesh", "images",
            "transformer", "plot", "moving")  # fmt: skip
 
 

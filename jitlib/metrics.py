@@ -6,7 +6,6 @@ from jax import numpy as jnp
 from jaxtyping import Array, Float
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial import KDTree
-from sklearn.neighbors import NearestNeighbors
 
 from jitlib import check
 
@@ -74,29 +73,6 @@ def effective_rank(variances: Float[Array, " k"]) -> float:
     variances = np.asarray(variances, np.float64)
     check.within(0, np.inf, variances=variances)
     return float(variances.sum() ** 2 / (variances**2).sum())
-
-
-def intrinsic_dimension(points: Float[Array, "n D"], neighbors: int = 20) -> float:
-    """The maximum-likelihood dimension of the set that points come from, by how fast the number of neighbours grows with distance:
-
-        1 / mean over points and j < k of log(T_k / T_j),   T_j the distance to the j-th of k neighbours
-
-    It is too small where points are few for the dimension, which above ten or so they always are.
-    Raises ValueError unless points are (n, D), finite and distinct and 2 <= neighbors < n, and where all neighbours are equally far.
-    Source: Levina & Bickel 2004, with the mean of MacKay & Ghahramani 2005.  Chapter 11.
-    """
-    _finite(points=points)
-    check.count(2, neighbors=neighbors)
-    if np.ndim(points) != 2 or len(points) <= neighbors:
-        raise ValueError(f"the points have shape {np.shape(points)}; expected (n, D) with n > neighbors, {neighbors}")
-    _, counts = np.unique(np.asarray(points), axis=0, return_counts=True)
-    if counts.max() > 1:
-        raise ValueError(f"{counts[counts > 1].sum()} points have a copy among the others; expected distinct points")
-    distances, _ = NearestNeighbors(n_neighbors=neighbors).fit(np.asarray(points)).kneighbors()
-    growth = np.log(distances[:, neighbors - 1 : neighbors] / distances[:, : neighbors - 1]).mean()
-    if not growth > 0:
-        raise ValueError(f"the neighbours of every point are equally far, {distances[0, 0]:g}; expected distances that differ")
-    return float(1 / growth)
 
 
 def frechet(a: Float[Array, "n k"], b: Float[Array, "m k"]) -> float:

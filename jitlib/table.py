@@ -10,7 +10,8 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 
-from jitlib.experiment import Setting, runs
+from jitlib.experiment import runs
+from jitlib.setting import Setting
 
 MEASURED = ("loss", "in_plane", "off_plane")
 COLUMNS = [*(field.name for field in dataclasses.fields(Setting)), "seed", *MEASURED]

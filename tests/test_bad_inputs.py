@@ -97,8 +97,6 @@ BAD = {
     "no loss to condition": (lambda: Conditional(0.5), r"loss is 0.5; expected a function \(model, key, x, labels\)"),
     "guidance without end": (lambda: Guided(still, ones(3), NAN), "scale is nan; expected a number"),
     "guidance before time": (lambda: Guided(still, ones(3), 2.0, -0.1), r"low is -0.1; expected a number in \[0, 1\]"),
-    "neighbours all as far": (lambda: jitlib.intrinsic_dimension(jnp.eye(5), 3), "equally far, 1.41421; expected distances that differ"),
-    "a copy in many dimensions": (lambda: jitlib.intrinsic_dimension(jnp.concatenate([NOISE, NOISE[:1]])), "2 points have a copy among the others"),
     "patch that does not divide": (lambda: patchify(ones((6, 4, 1)), 4), "6 x 4 pixels and the patch is 4; expected a patch that divides both sides"),
     "moving figure that lacks a way": (lambda: show(None, {"x": ("x", "#000000")}, {(2, "v"): None}), r"no way for \[\(2, 'x'\)\]; expected one for each of \['x'\] in each dimension"),
     "moving figure of nothing": (lambda: show(None, {"x": ("x", "#000000")}, {}), r"no way for any dimension; expected"),
@@ -113,9 +111,6 @@ BAD = {
     "drop": (lambda: Conditional(FlowLoss(X), 1.5), r"drop is 1.5; expected a number in \[0, 1\]"),
     "frechet of two dimensions": (lambda: jitlib.frechet(ones((3, 3)), ones((3, 2))), r"\(3, 3\) and \(3, 2\); expected \(n, k\) and \(m, k\)"),
     "frechet of one point": (lambda: jitlib.frechet(ones((1, 2)), ones((3, 2))), r"\(1, 2\) and \(3, 2\); expected .* n, m >= 2"),
-    "neighbours of few points": (lambda: jitlib.intrinsic_dimension(ones((3, 2)), 3), r"\(3, 2\); expected \(n, D\) with n > neighbors, 3"),
-    "one neighbour": (lambda: jitlib.intrinsic_dimension(ones((3, 2)), 1), "neighbors is 1; expected an integer, at least 2"),
-    "copies": (lambda: jitlib.intrinsic_dimension(ones((5, 2)), 2), "5 points have a copy among the others; expected distinct points"),
     "strays of two dimensions": (lambda: stray(ones((3, 3)), ones((3, 2)), ones((3, 2))), r"\(3, 3\), \(3, 2\), \(3, 2\); expected points of one dimension"),
     "negative variances": (lambda: jitlib.effective_rank(jnp.array([1.0, -1.0])), "variances is -1.0"),
     # sample

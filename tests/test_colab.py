@@ -1,7 +1,7 @@
 """The first cell of every chapter, in an environment that holds what Colab ships, without a network.
 
 The environment holds jax, numpy and the other packages of Colab's image that jitlib uses; what Colab lacks (equinox and
-its small dependencies) and jitlib itself are offered to pip as wheels in a folder, as the package index would.
+its small dependencies, scikit-dimension) and jitlib itself are offered to pip as wheels in a folder, as the package index would.
 """
 import importlib.metadata as metadata
 import os
@@ -19,8 +19,8 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 CHAPTERS = sorted(ROOT.glob("book/[0-9][0-9]_*.md"))
-SHIPPED = ("jax", "jaxlib", "numpy", "scipy", "optax", "scikit-learn", "matplotlib", "tqdm", "ipython", "matplotlib-inline", "pip")
-LACKING = ("equinox", "jaxtyping", "wadler-lindig")
+SHIPPED = ("jax", "jaxlib", "numpy", "scipy", "optax", "scikit-learn", "matplotlib", "numba", "tqdm", "ipython", "matplotlib-inline", "pip")
+LACKING = ("equinox", "jaxtyping", "wadler-lindig", "scikit-dimension")
 
 
 def closure(names):

@@ -20,7 +20,7 @@ def test_sweep_pairs_seeds_across_predictions():
     np.testing.assert_allclose(alone.losses, runs[5].losses, rtol=1e-5)
 
 
-LAYERS = ["check", "path", "target", "times", "oracle", "loss", "model", "data", "metrics", "sample", "mesh", "train", "plot", "experiment", "table", "moving", "images", "transformer"]
+LAYERS = ["check", "path", "target", "times", "oracle", "loss", "model", "data", "metrics", "sample", "mesh", "train", "plot", "setting", "experiment", "table", "moving", "images", "transformer"]
 
 
 def imports(source):
@@ -34,7 +34,7 @@ def imports(source):
     return found
 
 
-def test_the_library_is_flat_and_acyclic_and_only_experiment_knows_all():
+def test_the_library_is_flat_and_acyclic():
     folder = Path(jitlib.__file__).parent
     assert sorted(p.stem for p in folder.glob("*.py")) == sorted([*LAYERS, "__init__"])
     assert not [p for p in folder.iterdir() if p.is_dir() and not p.name.endswith(("__pycache__", ".egg-info", "build"))]
@@ -47,9 +47,9 @@ def test_the_library_is_flat_and_acyclic_and_only_experiment_knows_all():
 def test_recipes_name_a_setting_for_every_prediction():
     for name in TARGETS:
         assert jitlib.recipe(8, name, num_steps=7).num_steps == 7
-        notebook = jitlib.experiment.notebook_recipe(8, name)
+        notebook = jitlib.setting.notebook_recipe(8, name)
         assert (notebook.num_steps, notebook.batch_size) == (18_000, 1024) and set(np.asarray(notebook.rates())) == {np.float32(1e-3)}
-    (run,) = jitlib.sweep([jitlib.experiment.notebook_recipe(4, num_steps=300, batch_size=64, num_points=1000)], seeds=(0,))
+    (run,) = jitlib.sweep([jitlib.setting.notebook_recipe(4, num_steps=300, batch_size=64, num_points=1000)], seeds=(0,))
     assert run.losses[-50:].mean() < 0.7 * run.losses[:50].mean()
 
 
