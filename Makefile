@@ -3,6 +3,8 @@ SHELL := /bin/bash
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	"$$p" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { echo $$p; break; }; done)
 PY := .venv/bin/python
+# Files that `make test` runs at a time, each on one core: long ones first, so that none is left alone at the end.
+JOBS ?= 2
 # The environment is current when the stamp holds the hash of what it was made from.
 WANT = $(shell cat requirements.txt jitlib/pyproject.toml | cksum)
 HAVE = $(shell cat .venv/stamp 2>/dev/null)
@@ -34,10 +36,10 @@ browser: env
 	@command -v chromium google-chrome chromium-browser >/dev/null || $(PY) -m playwright install chromium-headless-shell || \
 	  { echo "No browser was found or could be fetched; install Chromium or Chrome, for example: apt-get install chromium"; exit 1; }
 
-test: browser  ## unit tests, the built pages in a browser, every chapter run again and compared
-	@TYPES=1 $(PY) -m pytest -q -p no:cacheprovider tests
-	@$(PY) -m pytest -q -p no:cacheprovider tests/test_bad_inputs.py tests/test_exercises.py
-	@$(PY) -m pytest -q -p no:cacheprovider --nbval --nbval-cell-timeout=900 --durations=10 book
+test: browser  ## unit tests, the built pages in a browser, every chapter run again and compared; JOBS=4 runs four files at a time
+	@ls -S tests/test_*.py | grep -v -e bad_inputs -e exercises | TYPES=1 xargs -P $(JOBS) -n 1 tests/each.sh
+	@ls tests/test_bad_inputs.py tests/test_exercises.py | xargs -P $(JOBS) -n 1 tests/each.sh
+	@ls -r book/[0-9]*.ipynb | XLA_FLAGS=--xla_cpu_multi_thread_eigen=false OMP_NUM_THREADS=1 xargs -P $(JOBS) -n 1 tests/each.sh --nbval --nbval-cell-timeout=1800
 
 bench: env  ## time it all: _build/bench/report.md (about 10 minutes; PyTorch is fetched into _build for comparison)
 	@[ -x _build/bench/torch/bin/python ] || { $(PY) -m venv _build/bench/torch && _build/bench/torch/bin/python -m pip install --quiet \

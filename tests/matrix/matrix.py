@@ -96,7 +96,7 @@ def parts(name, versions):
     found = {"units": (digest(units), UNITS)}
     if name != "x64":
         for md in execute.chapters():
-            arguments = ["--nbval", "--nbval-cell-timeout=900", "--nbval-current-env", str(md.with_suffix(".ipynb").relative_to(ROOT))]
+            arguments = ["--nbval", f"--nbval-cell-timeout={4 * execute.CELL_TIMEOUT}", "--nbval-current-env", str(md.with_suffix(".ipynb").relative_to(ROOT))]
             stored = execute.stored(md)  # a notebook with new outputs is another thing to compare with
             if stored is None:
                 raise SystemExit(f"{md.stem} has no notebook; run: make book")
