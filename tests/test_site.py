@@ -257,6 +257,22 @@ def test_the_moving_figure_moves_by_keyboard_and_leaves_a_picture_without_script
     assert sum(path.stat().st_size for path in (HTML / "_static").glob("p*/*.js")) + (HTML / "_static" / "player.js").stat().st_size < 1_000_000
 
 
+def test_on_a_phone_nothing_covers_the_controls_of_a_moving_figure(site, browser):
+    """Scrolling up brings the theme's "back to top", at the place where the controls stick."""
+    context = browser.new_context(**MODES["phone"])
+    tab = context.new_page()
+    tab.goto(f"{site}book/08_all_nine_cells.html")
+    tab.wait_for_selector(".player canvas")
+    tab.wait_for_function("MathJax.startup.promise.then(() => true)")
+    tab.evaluate("document.querySelector('.player-panels').scrollIntoView({behavior: 'instant'})")
+    tab.wait_for_timeout(500)
+    tab.evaluate("scrollBy({top: -100, behavior: 'instant'})")
+    tab.locator("#pst-back-to-top").wait_for(state="visible")
+    on_top = "e => { const b = e.getBoundingClientRect(); return document.elementFromPoint(b.x + b.width / 2, b.y + b.height / 2) === e; }"
+    assert all(control.evaluate(on_top) for control in tab.locator(".player-controls :is(button, input)").all())
+    context.close()
+
+
 PLANTED = {
     "asks for": "<img src='http://example.invalid/x.png' alt='x'>",
     "script error": "<script>nothing.there()</script>",
