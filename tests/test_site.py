@@ -95,6 +95,13 @@ def problems(browser, site, page, mode):
               [...document.querySelectorAll('main :is(p, li) mjx-container:not([display])')].filter(m => !m.closest('table')
               && m.firstElementChild.getBoundingClientRect().right > m.closest('p, li').getBoundingClientRect().right + 2).map(m => m.textContent))"""
     found += [f"formula beyond the end of its line: {text}" for text in tab.evaluate(over)]
+    begins = """[...document.querySelectorAll('main span.math')].filter(m => {
+        const next = m.nextSibling, line = document.createRange();
+        if (next?.nodeType !== 3 || !/^[,.;:?!)]/.test(next.data)) return false;
+        line.setStart(next, 0); line.setEnd(next, 1);
+        return line.getBoundingClientRect().top > m.getBoundingClientRect().bottom;
+    }).map(m => m.textContent + m.nextSibling.data.slice(0, 12))"""
+    found += [f"line begins with the mark after a formula: {text}" for text in tab.evaluate(begins)]
     if mode != "phone":
         wide = "[...document.querySelectorAll('div.math')].filter(d => d.scrollWidth > d.clientWidth + 1).map(d => d.textContent.slice(0, 40))"
         found += [f"formula wider than the page: {text}" for text in tab.evaluate(wide)]
@@ -280,6 +287,7 @@ PLANTED = {
     "are not typeset": r"<span class='math'>\(x\)</span>",
     "formula cut on its left": "<div class='math'><mjx-container><mjx-math style='margin-left: -30px'>x</mjx-math></mjx-container></div>",
     "formula beyond the end of its line": "<p style='width: 99px'><mjx-container><mjx-math style='display: inline-block; width: 200px'>x</mjx-math></mjx-container></p>",
+    "line begins with the mark after a formula": "<p style='width: 50px'><span class='math'><mjx-container style='display: inline-block; width: 50px'><mjx-math>x</mjx-math></mjx-container></span>, y</p>",
     "formula wider than the page": "<div class='math' style='overflow: auto'><p style='width: 3000px'>x</p></div>",
     "formula error": "<mjx-container><mjx-merror>x</mjx-merror></mjx-container>",
     "raw markup": "<p>where $x$ is</p>",

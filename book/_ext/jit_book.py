@@ -144,10 +144,14 @@ def edit_the_source(app, pagename, templatename, context, doctree):
                 button["url"] = button["url"].removesuffix(".ipynb").removesuffix(".md") + ".md"
 
 
-def reach_tables(app, pagename, templatename, context, doctree):
-    """A wide table scrolls in its own box, so the keyboard has to reach it."""
+BEFORE_A_MARK = re.compile(r'(<span class="math[^"]*">[^<]*</span>)([,.;:?!)]+)')
+
+
+def touch_up(app, pagename, templatename, context, doctree):
+    """A wide table scrolls in its own box, so the keyboard has to reach it; and no line begins with the comma after a formula."""
     if "body" in context:
-        context["body"] = context["body"].replace('<table class="table">', '<table class="table" tabindex="0">')
+        body = context["body"].replace('<table class="table">', '<table class="table" tabindex="0">')
+        context["body"] = BEFORE_A_MARK.sub(r'<span class="held">\1\2</span>', body)
 
 
 HEAVY, COLOURS = 64 * 1024, 4096  # bytes; a drawing has fewer colours than a photograph
@@ -185,8 +189,8 @@ def setup(app):
     app.connect("doctree-resolved", say_how_long)
     app.connect("html-page-context", describe)
     app.connect("html-page-context", edit_the_source, priority=600)  # after the theme has added the button
-    app.connect("html-page-context", reach_tables)
+    app.connect("html-page-context", touch_up)
     app.connect("build-finished", lighten)
     app.connect("build-finished", map_the_site)
     app.connect("html-page-context", without_thebe, priority=900)  # after sphinx_thebe has added them
-    return {"version": "3", "env_version": 3, "parallel_read_safe": True, "parallel_write_safe": True}
+    return {"version": "4", "env_version": 4, "parallel_read_safe": True, "parallel_write_safe": True}
