@@ -3,7 +3,7 @@
 * text is equal, except that a number after '≈' may differ by 2 % (or by one unit of its last digit where that
   unit is at most 10 % of the number), and by b where it is written '≈ a ± b', the larger of the two runs' b;
   b itself, often a measured spread over two or three seeds, may be up to ten times larger or smaller;
-* a figure is equal as a picture: the same size, and means over blocks of pixels that agree (`FINE`, `COARSE`);
+* a figure is equal as a picture: the same size, and the ink in blocks of pixels agrees (`FINE`, `COARSE`);
 * outputs come in the same order and are of the same kinds, and progress bars on stderr do not count.
 """
 import base64
@@ -15,9 +15,9 @@ from PIL import Image
 
 TAG = "chaotic"                 # a cell that draws samples of trained networks, or rounding itself: its pictures are compared with COARSE
 PATHS = "application/vnd.jit-book.paths+json"  # what a moving figure is drawn from: as chaotic as the still one, which is compared
-FINE = (8, 0.02, 0.25)          # block side in pixels, rms difference of the block means, worst difference (of 1)
+FINE = (8, 0.1, 0.25)           # block side in pixels, rms difference of the block means over the rms of the ink, worst difference (of 1)
 BAND = 10                       # how much larger or smaller a measured '± b' may come out
-COARSE = (64, 0.06, 0.5)        # processors differ in the last digit, and training amplifies it: where ink lies, not which dot
+COARSE = (32, 0.2, 0.5)         # processors differ in the last digit, and training amplifies it: where ink lies, not which dot
 
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 APPROX = re.compile(rf"(≈\s*)({NUMBER})(?:\s*±\s*({NUMBER}))?")
@@ -70,11 +70,11 @@ def picture(png):
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
 
 
-def blocks(image, side):
-    """Mean colour, in 0..1, of every `side` x `side` block; the last row and column are filled up with white."""
-    a = np.asarray(image, np.float32) / 255
+def ink(image, side):
+    """What white lacks, in 0..1 and for each colour, in the mean of every `side` x `side` block; beyond the last row and column there is none."""
+    a = 1 - np.asarray(image, np.float32) / 255
     height, width = (-n % side for n in a.shape[:2])
-    a = np.pad(a, ((0, height), (0, width), (0, 0)), constant_values=1)
+    a = np.pad(a, ((0, height), (0, width), (0, 0)))
     return a.reshape(a.shape[0] // side, side, a.shape[1] // side, side, 3).mean((1, 3))
 
 
@@ -82,12 +82,13 @@ def picture_difference(new, old, limits=FINE):
     """Why two pictures differ, in words, or '' where they agree."""
     if new.size != old.size:
         return f"size {old.size} became {new.size}"
-    side, allowed_rms, allowed_peak = limits
-    d = blocks(new, side) - blocks(old, side)
-    rms, peak = float(np.sqrt((d * d).mean())), float(abs(d).max())
-    if rms <= allowed_rms and peak <= allowed_peak:
+    side, allowed, allowed_peak = limits
+    new, old = ink(new, side), ink(old, side)
+    size, paper = float(np.linalg.norm(new - old)), 1e-9  # two blank pictures agree
+    share, peak = size / max(float(np.sqrt(np.linalg.norm(new) * np.linalg.norm(old))), paper), float(abs(new - old).max())
+    if share <= allowed and peak <= allowed_peak:
         return ""
-    return f"rms {rms:.4f} (allowed {allowed_rms}), worst block {peak:.3f} (allowed {allowed_peak})"
+    return f"by {share:.3f} of its ink (allowed {allowed}), worst block {peak:.3f} (allowed {allowed_peak})"
 
 
 def kind(out):

@@ -4,6 +4,7 @@ import io
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
@@ -20,12 +21,23 @@ def test_text(new, old, same):
     assert same_text(new, old) == same
 
 
-def figure(x):
-    image = Image.new("RGB", (200, 120), "white")
-    ImageDraw.Draw(image).rectangle((x, 30, x + 40, 90), fill="#0072B2")
+def display(image):
     file = io.BytesIO()
     image.save(file, "PNG")
     return {"output_type": "display_data", "metadata": {}, "data": {"image/png": base64.b64encode(file.getvalue()).decode()}}
+
+
+def figure(x, color="#0072B2"):
+    image = Image.new("RGB", (200, 120), "white")
+    ImageDraw.Draw(image).rectangle((x, 30, x + 40, 90), fill=color)
+    return display(image)
+
+
+def cloud(seed, middle=60, color="#0072B2"):
+    image = Image.new("RGB", (200, 120), "white")
+    for x, y in np.random.default_rng(seed).normal((middle, 60), 15, (2000, 2)):
+        ImageDraw.Draw(image).point((x, y), fill=color)
+    return display(image)
 
 
 def test_figures():
@@ -36,3 +48,13 @@ def test_figures():
     assert differences([figure(20)], [text]) and differences([text, figure(20)], [text])
     assert differences([text], [text], ["chaotic"])
     assert differences([figure(140)], [figure(20)], ["chaotic"])
+    assert differences([figure(20, "#D55E00")], [figure(20)]) and differences([figure(20, "#D55E00")], [figure(20)], ["chaotic"])
+    blank = display(Image.new("RGB", (200, 120), "white"))
+    assert differences([blank], [blank]) == [] and differences([blank], [figure(20)]) and differences([figure(20)], [blank], ["chaotic"])
+
+
+def test_chaotic_figures():
+    """Other dots of the same cloud pass; another place, colour or figure does not."""
+    assert differences([cloud(1)], [cloud(2)]) and differences([cloud(1)], [cloud(2)], ["chaotic"]) == []
+    for wrong in (cloud(1, 84), cloud(1, 140), cloud(1, 60, "#D55E00"), figure(60)):
+        assert differences([wrong], [cloud(2)], ["chaotic"])

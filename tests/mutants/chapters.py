@@ -1,5 +1,7 @@
 """Faults in the chapters: in their code, in their stored figures, and in their files."""
+import base64
 import copy
+import io
 import shutil
 import subprocess
 import sys
@@ -7,9 +9,10 @@ import time
 from pathlib import Path
 
 import nbformat
-from compare import differences
+from compare import differences, picture
 from execute import ThisPython, chapters, code_cells, source, stored
 from nbclient import NotebookClient
+from PIL import Image, ImageChops, ImageOps
 from nbclient.exceptions import CellExecutionError
 from jupyter_client.manager import AsyncKernelManager
 
@@ -42,8 +45,13 @@ CODE = [
     (6, "zip(errors.items(), (\"#7B4FA3\", \"#B8860B\")", "zip(errors.items(), (\"#B8860B\", \"#7B4FA3\")"),
 ]
 
-# (chapter, figure that is shown, figure that is stored in its place): counted from 0 among the figures of the chapter
-FIGURES = [(1, 0, 1), (1, 1, 0), (2, 0, 1), (2, 1, 0), (3, 0, 1), (4, 0, 1), (4, 1, 0), (6, 0, 1)]
+# What may be wrong with a whole figure: each is tried on every figure of every chapter
+FIGURES = {
+    "mirrored": ImageOps.mirror,
+    "upside down": ImageOps.flip,
+    "24 pixels to the right": lambda image: ImageChops.offset(image, 24, 0),
+    "in other colours": lambda image: Image.merge("RGB", image.split()[::-1]),
+}
 
 # (file, text that occurs, what replaces its first occurrence): the tests of the files must notice
 FILES = [
@@ -96,15 +104,25 @@ def code_mutants(by_number):
         yield ("code", md.stem[:2], f"`{before}` -> `{after}`", ""), cell is not None, time.monotonic() - start, "" if cell is None else f"cell {cell}"
 
 
+def encoded(image):
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
+
+
 def figure_mutants(by_number):
-    for number, shown, put in FIGURES:
-        notebook, start = stored(by_number[number]), time.monotonic()
-        pictures = [(cell, out) for cell in code_cells(notebook) for out in cell.outputs if "image/png" in out.get("data", {})]
-        cell, out = pictures[shown]
-        wrong = copy.deepcopy(cell.outputs)
-        next(o for o in wrong if "image/png" in o.get("data", {}))["data"]["image/png"] = pictures[put][1]["data"]["image/png"]
-        found = differences(cell.outputs, wrong, cell.metadata.get("tags", ()))
-        yield ("figure", by_number[number].stem[:2], f"figure {put} stored for figure {shown}", ""), bool(found), time.monotonic() - start, "compare"
+    """Every figure of a chapter stored in the place of every other, and every figure spoilt as a whole."""
+    for md in by_number.values():
+        figures = [(cell, i) for cell in code_cells(stored(md)) for i, out in enumerate(cell.outputs) if "image/png" in out.get("data", {})]
+        pngs = [cell.outputs[i]["data"]["image/png"] for cell, i in figures]
+        for number, (cell, i) in enumerate(figures):
+            wrong = {f"figure {other} stored for figure {number}": png for other, png in enumerate(pngs) if other != number}
+            wrong |= {f"figure {number} {what}": encoded(spoil(picture(pngs[number]))) for what, spoil in FIGURES.items()}
+            for what, png in wrong.items():
+                outputs, start = copy.deepcopy(cell.outputs), time.monotonic()
+                outputs[i]["data"]["image/png"] = png
+                found = differences(cell.outputs, outputs, cell.metadata.get("tags", ()))
+                yield ("figure", md.stem[:2], what, ""), bool(found), time.monotonic() - start, "compare"
 
 
 def file_mutants():
