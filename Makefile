@@ -38,7 +38,7 @@ browser: env
 
 test: browser  ## unit tests, the built pages in a browser, every chapter run again and compared; JOBS=4 runs four files at a time
 	@ls -S tests/test_*.py | grep -v -e bad_inputs -e exercises | TYPES=1 xargs -P $(JOBS) -n 1 tests/each.sh
-	@ls -r book/[0-9]*.ipynb tests/test_bad_inputs.py tests/test_exercises.py | XLA_FLAGS=--xla_cpu_multi_thread_eigen=false OMP_NUM_THREADS=1 xargs -P $(JOBS) -n 1 tests/each.sh --nbval --nbval-cell-timeout=1800
+	@ls -r book/[0-9]*.ipynb tests/test_bad_inputs.py tests/test_exercises.py | XLA_FLAGS=--xla_cpu_multi_thread_eigen=false OMP_NUM_THREADS=1 xargs -P $(JOBS) -n 1 tests/each.sh --nbval --nbval-cell-timeout=$$(sed -n 's|^CELL_TIMEOUT = \([0-9]*\).*|\1|p' book/execute.py)
 
 bench: env  ## time it all: _build/bench/report.md (about 10 minutes; PyTorch is fetched into _build for comparison)
 	@[ -x _build/bench/torch/bin/python ] || { $(PY) -m venv _build/bench/torch && _build/bench/torch/bin/python -m pip install --quiet \
