@@ -4,7 +4,7 @@
 Matplotlib is the pinned one everywhere: another release moves letters by a pixel, which the regression rightly calls a change.
 Writes tests/matrix/report.json and, as a table, _build/matrix/report.md after every piece (the unit tests, one chapter).  What passed
 before and has not changed since is not run again, so an interrupted run, or one after a change to a chapter, does only what is missing.
-Several runs, of different rows, may go on side by side.
+Several runs, of other rows or other pieces of one, may go on side by side.
 """
 import argparse
 import fcntl
@@ -35,21 +35,21 @@ def pinned(name):
 
 TOOLS = [pinned(name) for name in ("matplotlib", "nbval", "pytest", "ipykernel", "jupytext", "pillow", "hypothesis", "beartype", "diffrax", "nbformat")]
 ISA = "--xla_cpu_max_isa="
-# name: (what it is, environment variables, command before python, how to make the environment or None for the book's own)
+# name: (what it is, environment variables, how to make the environment or None for the book's own)
 ROWS = {
-    "two": ("two threads, as it is", {}, [], None),
-    "one": ("one thread", {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false", "OMP_NUM_THREADS": "1"}, ["taskset", "-c", "0"], None),
-    "sse42": ("instructions up to SSE4.2", {"XLA_FLAGS": ISA + "SSE4_2"}, [], None),
-    "avx": ("instructions up to AVX", {"XLA_FLAGS": ISA + "AVX"}, [], None),
-    "avx2": ("instructions up to AVX2", {"XLA_FLAGS": ISA + "AVX2"}, [], None),
-    "x64": ("double precision by default, unit tests only", {"JAX_ENABLE_X64": "1"}, [], None),
-    "py311": ("Python 3.11, its pins", {}, [], ("3.11", ["-r", "requirements.txt"])),
-    "py312": ("Python 3.12, its pins", {}, [], ("3.12", ["-r", "requirements.txt"])),
-    "py313": ("Python 3.13, its pins", {}, [], ("3.13", ["-r", "requirements.txt"])),
-    "oldest": ("the oldest versions jitlib admits", {}, [], ("3.11", ["--resolution", "lowest-direct", "./jitlib", *TOOLS])),
-    "colab": ("what Colab ships", {}, [], ("3.12", ["jax==0.5.2", "jaxlib==0.5.1", "numpy==2.0.2", "scikit-learn==1.6.1", "./jitlib", *TOOLS])),
-    "quick": ("the sweep chapters with their quick switch set", {}, [], None),
-    "newest": ("the newest releases", {}, [], (None, ["--upgrade", "./jitlib[book]", pinned("matplotlib")])),
+    "two": ("two threads, as it is", {}, None),
+    "one": ("one thread, as `make test` does", {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false", "OMP_NUM_THREADS": "1"}, None),
+    "sse42": ("instructions up to SSE4.2", {"XLA_FLAGS": ISA + "SSE4_2"}, None),
+    "avx": ("instructions up to AVX", {"XLA_FLAGS": ISA + "AVX"}, None),
+    "avx2": ("instructions up to AVX2", {"XLA_FLAGS": ISA + "AVX2"}, None),
+    "x64": ("double precision by default, unit tests only", {"JAX_ENABLE_X64": "1"}, None),
+    "py311": ("Python 3.11, its pins", {}, ("3.11", ["-r", "requirements.txt"])),
+    "py312": ("Python 3.12, its pins", {}, ("3.12", ["-r", "requirements.txt"])),
+    "py313": ("Python 3.13, its pins", {}, ("3.13", ["-r", "requirements.txt"])),
+    "oldest": ("the oldest versions jitlib admits", {}, ("3.11", ["--resolution", "lowest-direct", "./jitlib", *TOOLS])),
+    "colab": ("what Colab ships", {}, ("3.12", ["jax==0.5.2", "jaxlib==0.5.1", "numpy==2.0.2", "scikit-learn==1.6.1", "./jitlib", *TOOLS])),
+    "quick": ("the sweep chapters with their quick switch set", {}, None),
+    "newest": ("the newest releases", {}, (None, ["--upgrade", "./jitlib[book]", pinned("matplotlib")])),
 }
 
 
@@ -71,9 +71,9 @@ def environment(name, python, packages):
     return folder / "bin" / "python"
 
 
-def pytest(python, before, variables, log, *arguments):
+def pytest(python, variables, log, *arguments):
     """Run pytest, its output appended to `log`: how many passed, and the names of what failed."""
-    command = [*before, python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
+    command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
     done = subprocess.run(command, cwd=ROOT, env=os.environ | variables, capture_output=True, text=True)
     with open(log, "a", encoding="utf8") as file:
         file.write(f"== {' '.join(arguments)}\n{done.stdout[-20_000:]}{done.stderr[-2000:]}\n")
@@ -115,11 +115,12 @@ def read_report():
     return json.loads(STORE.read_text(encoding="utf8")) if STORE.exists() else {}
 
 
-def keep(name, row):
-    """Put a row into the report, at once, so that an interrupted run goes on here, and beside what another run put there; returns the report."""
+def keep(name, change):
+    """Change a row of the report, at once, so that an interrupted run goes on here, and beside what another run put there; returns the report."""
     with open(OUT / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        report = read_report() | {name: row}
+        report = read_report()
+        change(report.setdefault(name, {"parts": {}}))
         STORE.with_suffix(".tmp").write_text(json.dumps(report, indent=1) + "\n", encoding="utf8")
         os.replace(STORE.with_suffix(".tmp"), STORE)
         (OUT / "report.md").write_text(table(report), encoding="utf8")
@@ -147,25 +148,26 @@ def main(names, chapters):
     chosen |= {"units"} if not chapters or "units" in chapters else set()
     bad = 0
     for name in names:
-        _, variables, before, own = ROWS[name]
+        _, variables, own = ROWS[name]
         try:
             python = environment(name, *own) if own else ROOT / ".venv" / "bin" / "python"
         except subprocess.CalledProcessError as error:
             print(f"{name}: no environment ({error})", flush=True)
             bad += 1
             continue
-        row = report.setdefault(name, {"parts": {}})
-        row["versions"] = versions(python)
-        wanted = parts(name, row["versions"])
-        row["parts"] = {part: done for part, done in row["parts"].items() if part in wanted and done["inputs"] == wanted[part][0]}
+        found = versions(python)
+        wanted = parts(name, found)
+        current = lambda row: {part: done for part, done in row["parts"].items() if part in wanted and done["inputs"] == wanted[part][0]}
+        report = keep(name, lambda row: row.update(versions=found, parts=current(row)))
         for part, (inputs, arguments) in wanted.items():
-            if part not in chosen or part in row["parts"] and not row["parts"][part]["failed"]:
+            before = report[name]["parts"]
+            if part not in chosen or part in before and not before[part]["failed"]:
                 continue
             start = time.monotonic()
-            done = pytest(python, before, variables, OUT / f"{name}.txt", *arguments)
-            row["parts"][part] = done | {"inputs": inputs, "minutes": (time.monotonic() - start) / 60}
+            done = pytest(python, variables, OUT / f"{name}.txt", *arguments)
+            done |= {"inputs": inputs, "minutes": (time.monotonic() - start) / 60}
             bad += len(done["failed"])
-            report = keep(name, row)
+            report = keep(name, lambda row: row["parts"].update({part: done}))
             print(f"{name}, {part}: {done['passed']} passed, {len(done['failed'])} failed {done['failed'] or ''}", flush=True)
     print(f"{table(report)}\nwritten: {OUT / 'report.md'}")
     return 1 if bad else 0
