@@ -43,6 +43,11 @@ CODE = [
     (6, 'xlabel="steps $N$"', 'xlabel="steps $n$"'),
     (6, "return rms(jax.jit(jax.vmap(solve))(z0) - exact)", "return rms(jax.jit(jax.vmap(solve))(z0) - exact) * 1.5"),
     (6, "zip(errors.items(), (\"#7B4FA3\", \"#B8860B\")", "zip(errors.items(), (\"#B8860B\", \"#7B4FA3\")"),
+    (11, "np.cumsum(eigenvalues) / eigenvalues.sum(), share) + 1", "np.cumsum(eigenvalues) / eigenvalues.sum(), share)"),
+    (11, 'row[0].set_ylabel(f"{p} × {p}")', 'row[0].set_ylabel(f"{p} × {2 * p}")'),
+    (11, "(e[h:].sum() + len(e) - h) / len(e)", "(e[h:].sum() + len(e) + h) / len(e)"),
+    (11, "return weight * e[h:].sum()", "return weight * e[:h].sum()"),
+    (11, "z = interpolate(fresh,", "z = interpolate(known[:3000],"),
 ]
 
 # What may be wrong with a whole figure: each is tried on every figure of every chapter
