@@ -97,8 +97,6 @@ PICKED = [
     ("metrics", "- 2 * np.linalg.norm(A @ B.T, \"nuc\")", "- np.linalg.norm(A @ B.T, \"nuc\")"),
     ("metrics", "- 2 * np.linalg.norm(A @ B.T, \"nuc\")", "- 2 * np.linalg.norm(A @ B.T)"),
     ("metrics", "(x - x.mean(0)) / np.sqrt", "x / np.sqrt"),
-    ("metrics", "distances[:, neighbors - 1 : neighbors] /", "distances[:, neighbors - 2 : neighbors - 1] /"),
-    ("metrics", "return float(1 / growth)", "return float(growth)"),
     ("metrics", "variances.sum() ** 2 / (variances**2).sum()", "variances.sum() / variances.max()"),
     # networks, guidance, labels
     ("model", "y = jnp.append(z, t)", "y = jnp.append(z, 1 - t)"),
