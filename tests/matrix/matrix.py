@@ -150,7 +150,9 @@ def main(names, chapters):
     for name in names:
         _, variables, own = ROWS[name]
         try:
-            python = environment(name, *own) if own else ROOT / ".venv" / "bin" / "python"
+            with open(OUT / "environments", "w") as lock:  # one at a time makes what both need
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                python = environment(name, *own) if own else ROOT / ".venv" / "bin" / "python"
         except subprocess.CalledProcessError as error:
             print(f"{name}: no environment ({error})", flush=True)
             bad += 1
@@ -160,7 +162,7 @@ def main(names, chapters):
         current = lambda row: {part: done for part, done in row["parts"].items() if part in wanted and done["inputs"] == wanted[part][0]}
         report = keep(name, lambda row: row.update(versions=found, parts=current(row)))
         for part, (inputs, arguments) in wanted.items():
-            before = report[name]["parts"]
+            before = read_report()[name]["parts"]
             if part not in chosen or part in before and not before[part]["failed"]:
                 continue
             start = time.monotonic()

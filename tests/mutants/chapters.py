@@ -11,10 +11,10 @@ from pathlib import Path
 import nbformat
 from compare import differences, picture
 from execute import ThisPython, chapters, code_cells, source, stored
-from nbclient import NotebookClient
-from PIL import Image, ImageChops, ImageOps
-from nbclient.exceptions import CellExecutionError
 from jupyter_client.manager import AsyncKernelManager
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from PIL import Image, ImageChops, ImageOps
 
 ROOT = Path(__file__).resolve().parents[2]
 TREE = ROOT / "_build" / "mutants" / "tree"
