@@ -31,7 +31,7 @@ CODE = [
     (2, "s = np.array([time, 1 - time])", "s = np.array([1 - time, time])"),
     (2, 'left.set(xlabel="$t$"', 'left.set(xlabel="$D$"'),
     (2, "np.abs(1 / determinant(target, time))", "np.abs(determinant(target, time))"),
-    (2, "for name, gap in [(\"x\", \"$1 - t$\"), (\"eps\", \"$t$\")]", "for name, gap in [(\"eps\", \"$1 - t$\"), (\"x\", \"$t$\")]"),
+    (2, 'for name, gap, size in [("x", "$1 - t$", 8), ("eps", "$t$", 4)]', 'for name, gap, size in [("eps", "$1 - t$", 8), ("x", "$t$", 4)]'),
     (3, "ax.set(ylim=(1e-3, 1e5)", "ax.set(ylim=(1e-2, 1e5)"),
     (3, 'ylabel="share of the weight before $t$"', 'ylabel="share of the weight after $t$"'),
     (3, "y_hat = y + 0.3 * wrong", "y_hat = y_ = y * 1.01"),

@@ -3,8 +3,10 @@
 Three kinds: faults picked by hand in jitlib (PICKED), faults of every operator and number of six modules, made by cosmic-ray, and
 faults in the chapters (code, stored figures, prose).  A fault in the library is killed when the unit tests fail, one in a chapter
 when the chapter's regression or the tests of its file do.  Survivors must be explained in explained.toml; the rest is a failure.
-Writes _build/mutants/report.md.
+Writes _build/mutants/report.md.  What became of a fault in the library is kept in _build/mutants/done.json until the library or its tests
+change, so an interrupted run goes on where it stopped.
 """
+import hashlib
 import json
 import os
 import shutil
@@ -23,7 +25,7 @@ from picked import PICKED  # noqa: E402
 MODULES = ("target", "loss", "sample", "path", "times", "metrics")  # where the general tool plants its faults
 TESTS = ("target", "times", "bad_inputs", "loss", "oracle", "sample", "data", "metrics", "train", "experiment", "moving", "images", "transformer")
 WORKERS = 2
-SLOWER = 2  # times as long as without a fault, and a mutant counts as one that does not end
+SLOWER = 5  # times as long as without a fault, and a mutant counts as one that does not end; most must compile anew
 
 
 def suite(module):
@@ -86,14 +88,30 @@ def run_all(mutants, limit=float("inf")):
                 yield mutant, late or status != 0, time.monotonic() - start, by
 
 
+def remembered(mutants, limit):
+    """What became of each mutant: from done.json where neither it nor the tests changed, else by running it."""
+    store, code = OUT / "done.json", hashlib.sha256(b"".join(path.read_bytes() for folder in ("jitlib", "tests") for path in sorted((ROOT / folder).glob("*.py"))))
+    key = lambda mutant: hashlib.sha256(repr((mutant, code.hexdigest())).encode()).hexdigest()
+    done, todo = json.loads(store.read_text()) if store.exists() else {}, []
+    for mutant in mutants:
+        if key(mutant) in done:
+            yield mutant, *done[key(mutant)]
+        else:
+            todo.append(mutant)
+    for mutant, *outcome in run_all(todo, limit):
+        done[key(mutant)] = outcome
+        store.with_suffix(".tmp").write_text(json.dumps(done))
+        os.replace(store.with_suffix(".tmp"), store)
+        yield mutant, *outcome
+
+
 def main(kinds):
     explained = tomllib.loads(Path(__file__).with_name("explained.toml").read_text(encoding="utf8"))
-    start, rows, survivors = time.monotonic(), {}, []
-    shutil.rmtree(OUT / "copies", ignore_errors=True)
-    shutil.rmtree(OUT / "logs", ignore_errors=True)
-    (OUT / "logs").mkdir(parents=True)
-    outcomes = []
+    start, rows, survivors, outcomes = time.monotonic(), {}, [], []
     if "library" in kinds:
+        for folder in ("copies", "logs"):
+            shutil.rmtree(OUT / folder, ignore_errors=True)
+            (OUT / folder).mkdir(parents=True)
         os.environ |= {"JAX_COMPILATION_CACHE_DIR": str(OUT / "cache"), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.05", "JAX_PLATFORMS": "cpu"}
         import diffrax, equinox, hypothesis, jax, matplotlib.pyplot, optax, pytest, scipy.stats, sklearn.datasets  # noqa: E401, F401 (imported once, for all children)
 
@@ -101,7 +119,7 @@ def main(kinds):
         if failed:
             raise SystemExit(f"the tests fail without any fault: {by}; see {OUT}/logs/0000.txt")
         print(f"without a fault the tests pass, in {seconds:.0f} s", flush=True)
-        outcomes.append(run_all(library_mutants(), SLOWER * seconds))
+        outcomes.append(remembered(library_mutants(), SLOWER * seconds))
     if "chapters" in kinds:
         from chapters import chapter_mutants  # needs kernels, so after the forks
 
