@@ -3,8 +3,8 @@
 Three kinds: faults picked by hand in jitlib (PICKED), faults of every operator and number of six modules, made by cosmic-ray, and
 faults in the chapters (code, stored figures, prose).  A fault in the library is killed when the unit tests fail, one in a chapter
 when the chapter's regression or the tests of its file do.  Survivors must be explained in explained.toml; the rest is a failure.
-Writes _build/mutants/report.md.  What became of a fault in the library is kept in tests/mutants/done.json until the library or its tests
-change, so an interrupted run goes on where it stopped.
+Writes _build/mutants/report.md.  What became of a fault in the library is kept in tests/mutants/done.json until the library, its tests
+or the pins change, so an interrupted run goes on where it stopped.
 """
 import hashlib
 import json
@@ -89,9 +89,10 @@ def run_all(mutants, limit=float("inf")):
 
 
 def remembered(mutants, limit):
-    """What became of each mutant: from done.json where neither it nor the tests changed, else by running it."""
-    store, code = Path(__file__).with_name("done.json"), hashlib.sha256(b"".join(path.read_bytes() for folder in ("jitlib", "tests") for path in sorted((ROOT / folder).glob("*.py"))))
-    key = lambda mutant: hashlib.sha256(repr((mutant, code.hexdigest())).encode()).hexdigest()
+    """What became of each mutant: from done.json where it, the tests and the pins are the same, else by running it."""
+    store, read = Path(__file__).with_name("done.json"), [*sorted(ROOT.glob("jitlib/*.py")), *sorted(ROOT.glob("tests/*.py")), ROOT / "requirements.txt"]
+    code = hashlib.sha256(b"".join(path.read_bytes() for path in read)).hexdigest()
+    key = lambda mutant: hashlib.sha256(repr((mutant, code)).encode()).hexdigest()
     done, todo = json.loads(store.read_text()) if store.exists() else {}, []
     for mutant in mutants:
         if key(mutant) in done:
