@@ -88,10 +88,16 @@ def run_all(mutants, limit=float("inf")):
                 yield mutant, late or status != 0, time.monotonic() - start, by
 
 
+def decides():
+    """The files that decide whether a fault in the library is noticed."""
+    tests = [ROOT / "tests" / f"{name}.py" for name in ("conftest", "precision", *(f"test_{name}" for name in TESTS))]
+    return [*sorted(ROOT.glob("jitlib/*.py")), *tests, ROOT / "requirements.txt"]
+
+
 def remembered(mutants, limit):
-    """What became of each mutant: from done.json where it, the tests and the pins are the same, else by running it."""
-    store, read = Path(__file__).with_name("done.json"), [*sorted(ROOT.glob("jitlib/*.py")), *sorted(ROOT.glob("tests/*.py")), ROOT / "requirements.txt"]
-    code = hashlib.sha256(b"".join(path.read_bytes() for path in read)).hexdigest()
+    """What became of each mutant: from done.json where it, the tests it meets and the pins are the same, else by running it."""
+    store = Path(__file__).with_name("done.json")
+    code = hashlib.sha256(b"".join(path.read_bytes() for path in decides())).hexdigest()
     key = lambda mutant: hashlib.sha256(repr((mutant, code)).encode()).hexdigest()
     done, todo = json.loads(store.read_text()) if store.exists() else {}, []
     for mutant in mutants:
