@@ -102,6 +102,16 @@ def problems(browser, site, page, mode):
         return line.getBoundingClientRect().top > m.getBoundingClientRect().bottom;
     }).map(m => m.textContent + m.nextSibling.data.slice(0, 12))"""
     found += [f"line begins with the mark after a formula: {text}" for text in tab.evaluate(begins)]
+    folds = """[...document.querySelectorAll('main .highlight pre')].flatMap(pre => pre.querySelector('.line') ? [...pre.querySelectorAll('.line')] : [pre]).filter(line => {
+        const texts = document.createTreeWalker(line, NodeFilter.SHOW_TEXT), shown = document.createRange();
+        while (texts.nextNode() && !/\\S/.test(texts.currentNode.data));
+        if (!texts.currentNode.data?.trim()) return false;
+        shown.setStart(texts.currentNode, texts.currentNode.data.search(/\\S/));
+        shown.setEndAfter(line.lastChild);
+        const boxes = [...shown.getClientRects()].filter(b => b.width);
+        return boxes.some(b => b.left < boxes[0].left - 1);
+    }).map(line => line.textContent.trim().slice(0, 40))"""
+    found += [f"code goes on to the left of where its line began: {text}" for text in tab.evaluate(folds)]
     if mode != "phone":
         wide = "[...document.querySelectorAll('div.math')].filter(d => d.scrollWidth > d.clientWidth + 1).map(d => d.textContent.slice(0, 40))"
         found += [f"formula wider than the page: {text}" for text in tab.evaluate(wide)]
@@ -288,6 +298,7 @@ PLANTED = {
     "formula cut on its left": "<div class='math'><mjx-container><mjx-math style='margin-left: -30px'>x</mjx-math></mjx-container></div>",
     "formula beyond the end of its line": "<p style='width: 99px'><mjx-container><mjx-math style='display: inline-block; width: 200px'>x</mjx-math></mjx-container></p>",
     "line begins with the mark after a formula": "<p style='width: 50px'><span class='math'><mjx-container style='display: inline-block; width: 50px'><mjx-math>x</mjx-math></mjx-container></span>, y</p>",
+    "code goes on to the left": "<div class='highlight'><pre style='width: 99px; white-space: pre-wrap'>    one two three four five six</pre></div>",
     "formula wider than the page": "<div class='math' style='overflow: auto'><p style='width: 3000px'>x</p></div>",
     "formula error": "<mjx-container><mjx-merror>x</mjx-merror></mjx-container>",
     "raw markup": "<p>where $x$ is</p>",

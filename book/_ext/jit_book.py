@@ -144,14 +144,28 @@ def edit_the_source(app, pagename, templatename, context, doctree):
                 button["url"] = button["url"].removesuffix(".ipynb").removesuffix(".md") + ".md"
 
 
+HIGHLIGHTED = re.compile(r'(<div class="highlight"><pre>(?:<span></span>)?)(.*?)(</pre>)', re.S)
+
+
+def hang(match):
+    """Code whose folded lines go on to the right of where they began: each line a block that knows its indentation."""
+
+    def block(line):
+        text = re.sub(r"<[^>]+>", "", line)
+        return f'<span class="line" style="--in: {len(text) - len(text.lstrip(" "))}">{line}</span>'
+
+    return match[1] + "".join(map(block, re.findall(r".*\n|.+", match[2]))) + match[3]
+
+
 BEFORE_A_MARK = re.compile(r'(<span class="math[^"]*">[^<]*</span>)([,.;:?!)]+)')
 
 
 def touch_up(app, pagename, templatename, context, doctree):
-    """A wide table scrolls in its own box, so the keyboard has to reach it; and no line begins with the comma after a formula."""
+    """A wide table scrolls in its own box, so the keyboard has to reach it; a folded line of code is indented; and no line begins with the comma
+    after a formula."""
     if "body" in context:
         body = context["body"].replace('<table class="table">', '<table class="table" tabindex="0">')
-        context["body"] = BEFORE_A_MARK.sub(r'<span class="held">\1\2</span>', body)
+        context["body"] = HIGHLIGHTED.sub(hang, BEFORE_A_MARK.sub(r'<span class="held">\1\2</span>', body))
 
 
 HEAVY, COLOURS = 64 * 1024, 4096  # bytes; a drawing has fewer colours than a photograph
@@ -193,4 +207,4 @@ def setup(app):
     app.connect("build-finished", lighten)
     app.connect("build-finished", map_the_site)
     app.connect("html-page-context", without_thebe, priority=900)  # after sphinx_thebe has added them
-    return {"version": "4", "env_version": 4, "parallel_read_safe": True, "parallel_write_safe": True}
+    return {"version": "5", "env_version": 5, "parallel_read_safe": True, "parallel_write_safe": True}
