@@ -126,7 +126,7 @@ def furthest(z, g, projections=20):
     for angle in np.random.default_rng(0).uniform(0, np.pi, projections):
         axis = np.array([np.cos(angle), np.sin(angle)])
         spread = np.sqrt(float(jnp.sum(g.variances * (g.axes.T @ axis) ** 2)))
-        distances.append(stats.kstest(np.asarray(z) @ axis, "norm", (float(g.mean @ axis), spread)).statistic)
+        distances.append(stats.kstest((np.asarray(z) @ axis - float(g.mean @ axis)) / spread, "norm").statistic)
     return max(distances)
 
 
