@@ -97,5 +97,7 @@ def test_frechet_distance_of_normal_clouds_with_known_covariances():
     assert jitlib.frechet(a[:300], a[:300][::-1]) == pytest.approx(0, abs=1e-9)
     flat = jax.random.normal(KEYS[2], (500, 8)) @ jax.random.normal(KEYS[3], (8, 64))  # of rank 8
     assert jitlib.frechet(flat, flat) == pytest.approx(0, abs=1e-9)
+    two = jnp.array([[0.0], [2.0]])  # the fewest points: mean 1, variance 2
+    assert jitlib.frechet(two, 0 * two) == pytest.approx(1 + 2)
     line = a[:300, :1]
     assert jitlib.frechet(line, 0 * line) == pytest.approx(float(line.mean() ** 2 + line.var(ddof=1)), rel=1e-4)
