@@ -8,7 +8,7 @@ from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "book"))
-from execute import ThisPython, chapters, code_cells, source  # noqa: E402
+from execute import CELL_TIMEOUT, ThisPython, chapters, code_cells, source  # noqa: E402
 
 OFF, ON = "\nquick = False  # True:", "\nquick = True  #"
 SWEEPS = [md for md in chapters() if OFF in md.read_text(encoding="utf8")]
@@ -21,5 +21,5 @@ def test_quick(md):
         cell.source = ("\n" + cell.source).replace(OFF, ON).removeprefix("\n")
     assert sum(ON in "\n" + cell.source for cell in code_cells(notebook)) == 1
     manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=ThisPython())
-    NotebookClient(notebook, km=manager, timeout=300, resources={"metadata": {"path": str(md.parent)}}).execute()
+    NotebookClient(notebook, km=manager, timeout=CELL_TIMEOUT, resources={"metadata": {"path": str(md.parent)}}).execute()
     nbformat.validate(notebook)
