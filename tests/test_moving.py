@@ -18,7 +18,7 @@ def test_a_way_is_that_of_the_sampler_from_shared_noise():
     found = {name: way(run, num_samples=7, save_every=5) for name, run in by.items()}
     for name, (times, points, off) in found.items():
         assert times.shape == off.shape == (5,) and points.shape == (5, 7, 2)
-        assert times[0] == np.float32(0.05 if name == "eps" else 0) and times[-1] == 1
+        assert times[0] == (0.05 if name == "eps" else 0) and times[-1] == 1
         data = embedded(by[name].setting, Keys.of(1))
         end = sample(Keys.of(1).sample, by[name].model, TARGETS[name], 7, 4, num_steps=20, step=heun_step)
         np.testing.assert_allclose(points[-1], data.project(end), atol=1e-5)

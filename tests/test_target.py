@@ -109,9 +109,9 @@ def test_a_time_is_a_number_or_one_for_each_example():
 
 
 def test_floor_keeps_the_sign_of_the_determinant():
-    assert determinant(X, 1.0, 0.05) == np.float32(-0.05) and determinant(EPS, 0.0, 0.05) == np.float32(0.05)
+    assert determinant(X, 1.0, 0.05) == -0.05 and determinant(EPS, 0.0, 0.05) == 0.05
     assert determinant(V, 0.3, 0.05) == -1 and np.isclose(determinant(X, 0.5, 0.05), -0.5)
-    assert determinant(X, 0.97, 0.05) == np.float32(-0.05) and determinant(EPS, 0.97, 0.05) == np.float32(0.97)
+    assert determinant(X, 0.97, 0.05) == -0.05 and determinant(EPS, 0.97, 0.05) == 0.97
 
 
 @pytest.mark.parametrize("t", [0.0, 0.02, 0.5, 0.97, 1.0])

@@ -27,13 +27,13 @@ def test_stratified_times_have_one_in_every_cell_and_clipped_ones_have_atoms():
     t = np.asarray(stratified(KEY, (64,)))
     assert (np.sort((t * 64).astype(int)) == np.arange(64)).all()
     clipped = np.asarray(ClippedUniform(0.1, 0.7)(KEY, (N,)))
-    assert np.isclose((clipped == np.float32(0.1)).mean(), 0.1, atol=0.01) and np.isclose((clipped == np.float32(0.7)).mean(), 0.3, atol=0.02)
-    assert clipped.min() == np.float32(0.1) and clipped.max() == np.float32(0.7)
+    assert np.isclose((clipped == 0.1).mean(), 0.1, atol=0.01) and np.isclose((clipped == 0.7).mean(), 0.3, atol=0.02)
+    assert clipped.min() == 0.1 and clipped.max() == 0.7
 
 
 @pytest.mark.parametrize("steps, start, stop", [(1, 0.0, 1.0), (4, 0.0, 1.0), (50, 0.05, 0.99)])
 def test_a_grid_has_one_time_more_than_steps_and_reaches_both_ends(steps, start, stop):
     """S8."""
     grid = time_grid(steps, start, stop)
-    assert grid.shape == (steps + 1,) and grid[0] == np.float32(start) and grid[-1] == np.float32(stop)
+    assert grid.shape == (steps + 1,) and grid[0] == start and grid[-1] == stop
     np.testing.assert_allclose(jnp.diff(grid), (stop - start) / steps, rtol=1e-4)
