@@ -72,7 +72,7 @@ def formulas():
             lines += ["", f"## {title}", "", f"Derived in [chapter {int(md.name[:2])}]({md.stem}.ipynb).", "", "| equation | formula | computed by |", "|---|---|---|"]
         for number, latex, name in rows:
             latex = latex.replace("\\|", "\\Vert ").replace("|", "\\vert ")
-            where = name if " " in name else f"[`{name}`]({repository()}/{name.split('.')[0]}.py#L{found(name)[1]})"
+            where = name.replace(" ", "\N{NO-BREAK SPACE}") if " " in name else f"[`{name}`]({repository()}/{name.split('.')[0]}.py#L{found(name)[1]})"
             lines.append(f"| ({number}) | ${latex}$ | {where} |")
     return "\n".join(lines) + "\n"
 
@@ -109,7 +109,12 @@ def methods(thing):
     for name, member in vars(thing).items() if inspect.isclass(thing) else ():
         inner = member.fget if isinstance(member, property) else member
         if (name == "__call__" or not name.startswith("_")) and name not in getattr(thing, "__annotations__", {}) and getattr(inner, "__doc__", None) and callable(inspect.unwrap(inner)):
-            yield (name if isinstance(member, property) else signature(name, inspect.unwrap(inner)).replace("(self, ", "(").replace("(self)", "()")), inspect.getdoc(inner)
+            yield (name if isinstance(member, property) else signature(name, inspect.unwrap(inner)).replace("(self, ", "(").replace("(self)", "()")), text(inner)
+
+
+def text(thing):
+    """A docstring in which a sentence is not broken where the source breaks it; lines that are indented stay as they are."""
+    return re.sub(r"(?m)^(\S.*[^.:\n])\n(?=\S)", r"\1 ", inspect.getdoc(thing))
 
 
 def api():
@@ -121,9 +126,9 @@ def api():
         lines += ["", f"## jitlib.{name}", "", inspect.cleandoc(module.__doc__).splitlines()[0]]
         for label, thing in public(module):
             line = line_of(thing)
-            lines += ["", f"### {label}", "", "```python", signature(label, thing), "```", "", "```text", inspect.getdoc(thing), "```"]
-            for how, text in methods(thing):
-                lines += ["", "```python", f".{how}", "```", "", "```text", text, "```"]
+            lines += ["", f"### {label}", "", "```python", signature(label, thing), "```", "", "```text", text(thing), "```"]
+            for how, what in methods(thing):
+                lines += ["", "```python", f".{how}", "```", "", "```text", what, "```"]
             lines += ["", f"[jitlib/{name}.py, line {line}]({repository()}/{name}.py#L{line})"]
     return "\n".join(lines) + "\n"
 
