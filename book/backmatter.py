@@ -114,7 +114,7 @@ def methods(thing):
 
 def text(thing):
     """A docstring in which a sentence is not broken where the source breaks it; lines that are indented stay as they are."""
-    return re.sub(r"(?m)^(\S.*[^.:\n])\n(?=\S)", r"\1 ", inspect.getdoc(thing))
+    return re.sub(r"(?m)^(\S.*(?:[^.:\n]|:(?=\n[a-z])))\n(?=\S)", r"\1 ", inspect.getdoc(thing))
 
 
 def api():
