@@ -4,15 +4,16 @@
 Matplotlib is the pinned one everywhere: another release moves letters by a pixel, which the regression rightly calls a change.
 Writes tests/matrix/report.json and, as a table, _build/matrix/report.md after every piece (the unit tests, one chapter).  What passed
 before and has not changed since is not run again, so an interrupted run, or one after a change to a chapter, does only what is missing.
-A row that is another one on this machine, such as AVX2 where there is nothing above it, takes over what that one found.
+A row that is another one on this machine, such as AVX2 where there is nothing above it, or the newest releases where
+the pins are the newest, takes over what that one found.
 Several runs, of other rows or other pieces of one, may go on side by side.
 """
 import argparse
 import fcntl
+import functools
 import hashlib
 import json
 import os
-import platform
 import re
 import shutil
 import subprocess
@@ -55,12 +56,14 @@ ROWS = {
 }
 
 
-def twin(name):
-    """The row that this one is on this machine: "two" for the book's own Python with the book's pins, and for a cap that caps nothing; else itself."""
-    own = ROWS[name][2]
-    if own and own == (platform.python_version().rpartition(".")[0], ["-r", "requirements.txt"]):
-        return "two"
-    return "two" if name == "avx2" and "avx512f" not in Path("/proc/cpuinfo").read_text(encoding="utf8") else name
+BOOKS = ROOT / ".venv" / "bin" / "python"
+
+
+def twin(name, python):
+    """The row that this one is on this machine: "two" for a cap that caps nothing, and for the versions that the book's own Python has; else itself."""
+    if name == "avx2":
+        return name if "avx512f" in Path("/proc/cpuinfo").read_text(encoding="utf8") else "two"
+    return "two" if ROWS[name][2] and computing(python) == computing(BOOKS) else name
 
 
 def environment(name, python, packages):
@@ -94,9 +97,9 @@ def pytest(python, variables, log, *arguments):
     return {"passed": sum(map(int, re.findall(r"(\d+) passed", lines[-1] if lines else ""))), "failed": failed}
 
 
-def parts(name, versions):
+def parts(name, python):
     """What a row runs, piece by piece: {piece: (hash of all that decides its result, arguments to pytest)}."""
-    digest = lambda *inputs: hashlib.sha256(repr((ROWS[twin(name)], versions, inputs)).encode()).hexdigest()
+    digest = lambda *inputs: hashlib.sha256(repr((ROWS[twin(name, python)], versions(python), inputs)).encode()).hexdigest()
     read = lambda *files: [path.read_bytes() for path in sorted(files)]
     if name == "quick":
         quick = ROOT / "tests" / "matrix" / "quick.py"
@@ -115,10 +118,17 @@ def parts(name, versions):
     return found
 
 
-def versions(python):
-    names = ("jax", "equinox", "optax", "numpy", "scikit-learn")
+@functools.cache
+def versions(python, *more):
+    """The version of an interpreter, of the packages that the table names, and of `more`."""
+    names = ("jax", "equinox", "optax", "numpy", "scikit-learn", *more)
     code = f"import platform, importlib.metadata as m; print(platform.python_version(), *map(m.version, {names}))"
     return subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+
+
+def computing(python):
+    """The versions of all that computes or draws a number of the book."""
+    return versions(python, "jaxlib", "ml_dtypes", "scipy", "matplotlib", "contourpy", "pillow", "diffrax")
 
 
 def read_report():
@@ -158,17 +168,17 @@ def main(names, chapters):
     chosen |= {"units"} if not chapters or "units" in chapters else set()
     bad = 0
     for name in names:
-        _, variables, own = ROWS[twin(name)]
+        _, variables, own = ROWS[name]
         try:
             with open(OUT / "environments", "w") as lock:  # one at a time makes what both need
                 fcntl.flock(lock, fcntl.LOCK_EX)
-                python = environment(name, *own) if own else ROOT / ".venv" / "bin" / "python"
+                python = environment(name, *own) if own else BOOKS
         except subprocess.CalledProcessError as error:
             print(f"{name}: no environment ({error})", flush=True)
             bad += 1
             continue
         found = versions(python)
-        wanted = parts(name, found)
+        wanted = parts(name, python)
         current = lambda row: {part: done for part, done in row["parts"].items() if part in wanted and done["inputs"] == wanted[part][0]}
         report = keep(name, lambda row: row.update(versions=found, parts=current(row)))
         for part, (inputs, arguments) in wanted.items():
