@@ -4,8 +4,9 @@ Three kinds: faults picked by hand in jitlib (PICKED), faults of every operator 
 faults in the chapters (code, stored figures, prose).  A fault in the library is killed when the unit tests fail, one in a chapter
 when the chapter's regression or the tests of its file do.  Survivors must be explained in explained.toml; the rest is a failure.
 Writes _build/mutants/report.md.  What became of a fault in the library is kept in tests/mutants/done.json until the library, its tests
-or the pins change, so an interrupted run goes on where it stopped.
+or the pins change, so an interrupted run goes on where it stopped.  After a change each fault meets first the test that noticed it last.
 """
+import collections
 import hashlib
 import json
 import os
@@ -15,6 +16,8 @@ import sys
 import time
 import tomllib
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "_build" / "mutants"
@@ -46,10 +49,8 @@ def library_mutants():
         yield "general", module, what, text
 
 
-def child(module, text, log):
-    """In a forked process that has imported everything but jitlib: run the tests on a copy of the library with the fault."""
-    import pytest
-
+def child(module, text, first, log):
+    """In a forked process that has imported everything but jitlib: run the test `first`, then all, on a copy of the library with the fault."""
     copy = OUT / "copies" / str(os.getpid()) / "jitlib"
     shutil.copytree(ROOT / "jitlib", copy, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     (copy / f"{module}.py").write_text(text, encoding="utf8")
@@ -57,12 +58,14 @@ def child(module, text, log):
     sys.dont_write_bytecode = True
     with open(log, "w") as file:
         os.dup2(file.fileno(), 1), os.dup2(file.fileno(), 2)
-        code = pytest.main(["-x", "-q", "--no-header", "-p", "no:cacheprovider", *suite(module)])
+        tests = lambda *names: pytest.main(["-x", "-q", "--no-header", "-p", "no:cacheprovider", *names])
+        noticed = first.startswith("test_") and tests(str(ROOT / "tests" / first)) == pytest.ExitCode.TESTS_FAILED
+        code = pytest.ExitCode.TESTS_FAILED if noticed else tests(*suite(module))
     shutil.rmtree(copy.parent)
     os._exit(int(code))
 
 
-def run_all(mutants, limit=float("inf")):
+def run_all(mutants, limit=float("inf"), first=lambda mutant: ""):
     """Run every mutant, a few at a time, for `limit` seconds each; yield (mutant, killed, seconds, the test that noticed)."""
     running, number = {}, 0
     mutants = list(mutants)
@@ -72,7 +75,7 @@ def run_all(mutants, limit=float("inf")):
             pid = os.fork()
             if pid == 0:
                 os.setpgrp()
-                child(mutants[number][1], mutants[number][3], log)
+                child(mutants[number][1], mutants[number][3], first(mutants[number]), log)
             running[pid] = (mutants[number], time.monotonic(), log)
             number += 1
         time.sleep(0.05)
@@ -85,7 +88,8 @@ def run_all(mutants, limit=float("inf")):
                 del running[pid]
                 failed = [line.split(" - ")[0][7:] for line in log.read_text(errors="replace").splitlines() if line.startswith(("FAILED ", "ERROR "))]
                 by = "no end within the limit" if late else failed[0].split("/")[-1] if failed else ""
-                yield mutant, late or status != 0, time.monotonic() - start, by
+                wrong = status and os.waitstatus_to_exitcode(status) in (pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.NO_TESTS_COLLECTED)
+                yield mutant, late or status != 0 and not wrong, time.monotonic() - start, "pytest itself failed" if wrong else by
 
 
 def decides():
@@ -96,18 +100,24 @@ def decides():
 
 def remembered(mutants, limit):
     """What became of each mutant: from done.json where it, the tests it meets and the pins are the same, else by running it."""
-    store = Path(__file__).with_name("done.json")
+    store, names, times = Path(__file__).with_name("done.json"), {}, collections.Counter()
     code = hashlib.sha256(b"".join(path.read_bytes() for path in decides())).hexdigest()
-    key = lambda mutant: hashlib.sha256(repr((mutant, code)).encode()).hexdigest()
-    done, todo = json.loads(store.read_text()) if store.exists() else {}, []
+    inputs = lambda mutant: hashlib.sha256(repr((mutant, code)).encode()).hexdigest()
     for mutant in mutants:
-        if key(mutant) in done:
-            yield mutant, *done[key(mutant)]
+        name = f"{mutant[0]}, {mutant[1]}: {mutant[2]}"
+        times[name] += 1
+        names[mutant] = name if times[name] == 1 else f"{name} ({times[name]})"
+    before = json.loads(store.read_text()) if store.exists() else {}
+    done, todo = {name: before[name] for name in names.values() if name in before}, []
+    for mutant, name in names.items():
+        if name in done and done[name][0] == inputs(mutant):
+            yield mutant, *done[name][1:]
         else:
             todo.append(mutant)
-    for mutant, *outcome in run_all(todo, limit):
-        done[key(mutant)] = outcome
-        store.with_suffix(".tmp").write_text(json.dumps(done))
+    noticed = lambda mutant: done.get(names[mutant], [""])[-1]  # the test that did, or ""
+    for mutant, *outcome in run_all(todo, limit, noticed):
+        done[names[mutant]] = [inputs(mutant), *outcome]
+        store.with_suffix(".tmp").write_text(json.dumps(done, indent=0) + "\n")
         os.replace(store.with_suffix(".tmp"), store)
         yield mutant, *outcome
 
@@ -120,8 +130,11 @@ def main(kinds):
             shutil.rmtree(OUT / folder, ignore_errors=True)
             (OUT / folder).mkdir(parents=True)
         os.environ |= {"JAX_COMPILATION_CACHE_DIR": str(OUT / "cache"), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.05", "JAX_PLATFORMS": "cpu"}
-        import diffrax, equinox, hypothesis, jax, matplotlib.pyplot, optax, pytest, scipy.stats, sklearn.datasets  # noqa: E401, F401 (imported once, for all children)
+        import diffrax, equinox, hypothesis, jax, matplotlib.pyplot, optax, scipy.stats, sklearn.datasets  # noqa: E401, F401 (imported once, for all children)
 
+        phases = hypothesis.Phase.explicit, hypothesis.Phase.generate  # a failing example is not made smaller, which can take minutes
+        hypothesis.settings.register_profile("mutants", phases=phases, database=None)
+        hypothesis.settings.load_profile("mutants")
         ((_, failed, seconds, by),) = run_all([("none", "target", "nothing", (ROOT / "jitlib" / "target.py").read_text(encoding="utf8"))])
         if failed:
             raise SystemExit(f"the tests fail without any fault: {by}; see {OUT}/logs/0000.txt")
