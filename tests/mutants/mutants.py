@@ -136,7 +136,7 @@ def main(kinds):
         hypothesis.settings.register_profile("mutants", phases=phases, database=None)
         hypothesis.settings.load_profile("mutants")
         ((_, failed, seconds, by),) = run_all([("none", "target", "nothing", (ROOT / "jitlib" / "target.py").read_text(encoding="utf8"))])
-        if failed:
+        if failed or by:
             raise SystemExit(f"the tests fail without any fault: {by}; see {OUT}/logs/0000.txt")
         print(f"without a fault the tests pass, in {seconds:.0f} s", flush=True)
         outcomes.append(remembered(library_mutants(), SLOWER * seconds))
