@@ -1,4 +1,5 @@
 """The chapters as files: pairs in step, run from top to bottom, portable text, clean outputs, one repository address."""
+import ast
 import re
 import sys
 from pathlib import Path
@@ -95,7 +96,20 @@ def test_the_pages_live_beside_the_repository():
     assert yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf8"))["html"]["baseurl"] == f"https://{owner}.github.io/{name}/"
 
 
+def wandering(code):
+    """The lines with a legend that Matplotlib places where the data leave room: a point moved a little can send it across the figure."""
+    calls = (node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "legend")
+    return [call.lineno for call in calls if all(word.arg != "loc" or ast.unparse(word.value) == "'best'" for word in call.keywords)]
+
+
+@pytest.mark.parametrize("md", CHAPTERS, ids=lambda p: p.stem)
+def test_every_legend_has_a_fixed_place(md):
+    for cell in notebook(md).cells:
+        assert cell.cell_type != "code" or wandering(cell.source) == [], cell.source
+
+
 def test_the_checks_can_fail():
+    assert wandering("ax.legend()\nax.legend(fontsize=9, loc='best')\nax.legend(loc='upper left')") == [1, 2]
     assert raw_markup("```{note}\nx\n```") and raw_markup("see {eq}`a`") and not raw_markup("plain (2.1)")
     assert leaks([{"text": "/home/me/x"}]) and leaks([{"text": "UserWarning: x"}]) and not leaks([{"text": "fine"}])
 
