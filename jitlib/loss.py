@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from jitlib import check
 from jitlib import times as times_
 from jitlib.oracle import IdealPredictor
-from jitlib.path import interpolate
+from jitlib.path import interpolate, per_example
 from jitlib.target import EPS, V, X, Target, checked, convert, determinant
 
 
@@ -46,9 +46,13 @@ class FlowLoss(eqx.Module):
     def of(
         self, y: Float[Array, "*batch D"], x: Float[Array, "*batch D"], eps: Float[Array, "*batch D"], t: Float[Array, "*batch"]
     ) -> Float[Array, "*batch"]:
-        """The loss of a prediction y of the target's value for the pair (x, eps) at time t, example by example."""
-        if y.shape != x.shape:
-            raise ValueError(f"the prediction has shape {y.shape} and the data {x.shape}; expected the same shape")
+        """The loss of a prediction y of the target's value for the pair (x, eps) at time t, example by example.
+
+        Raises ValueError where the shapes of y, x and eps differ, and as `interpolate` does where t does not fit them.
+        """
+        if not y.shape == x.shape == eps.shape:
+            raise ValueError(f"the prediction has shape {y.shape}, the data {x.shape} and eps {eps.shape}; expected the same shape")
+        per_example(t, x)
         return self.weight(t) * jnp.mean((y - self.prediction.of(x, eps)) ** 2, -1)
 
     def at(self, model, x: Float[Array, " D"], eps: Float[Array, " D"], t: Float[Array, ""]) -> Float[Array, ""]:

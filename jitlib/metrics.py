@@ -38,7 +38,7 @@ def sliced_wasserstein(
     Directions are equally spaced over a half turn, so nothing is drawn.  Raises ValueError on a cloud that is not in the
     plane or not finite.  Source: Bonneel et al. 2015, doi 10.1007/s10851-014-0506-3.  Chapter 1.
     """
-    if a.shape[-1] != 2 or b.shape[-1] != 2:
+    if not a.ndim == b.ndim == a.shape[-1] == b.shape[-1] == 2:
         raise ValueError(f"the clouds have shapes {a.shape} and {b.shape}; expected (n, 2) and (m, 2)")
     _finite(a=a, b=b)
     check.count(num_angles=num_angles, num_quantiles=num_quantiles)
@@ -69,9 +69,14 @@ def rms(x: Float[Array, "n D"]) -> float:
 
 
 def effective_rank(variances: Float[Array, " k"]) -> float:
-    """(sum c)^2 / sum c^2 of variances c: k where k of them are equal and the others zero.  Chapter 1."""
+    """(sum c)^2 / sum c^2 of variances c: k where k of them are equal and the others zero.  Chapter 1.
+
+    Raises ValueError on a negative variance, and where all are zero.
+    """
     variances = np.asarray(variances, np.float64)
     check.within(0, np.inf, variances=variances)
+    if not variances.any():
+        raise ValueError(f"all {variances.size} variances are zero; expected at least one above zero")
     return float(variances.sum() ** 2 / (variances**2).sum())
 
 

@@ -82,8 +82,7 @@ class Guided(eqx.Module):
     high: float | Float[Array, ""] = 1.0
 
     def __check_init__(self):
-        largest = float(np.finfo(np.float32).max)
-        check.within(-largest, largest, scale=self.scale)
+        check.within(-float("inf"), float("inf"), scale=self.scale)
         check.within(0, 1, low=self.low, high=self.high)
 
     def __call__(self, z: Float[Array, " D"], t: Float[Array, ""]) -> Float[Array, " D"]:

@@ -10,9 +10,8 @@ import numpy as np
 from jitlib import plot
 from jitlib.experiment import Keys, Run, embedded
 from jitlib.metrics import rms
-from jitlib.sample import sample, start_of
+from jitlib.sample import sample, sampling_grid
 from jitlib.target import named
-from jitlib.times import time_grid
 
 MIME = "application/vnd.jit-book.paths+json"
 LIMIT = 2.0  # a coordinate beyond it is stored as if at it, out of the frame
@@ -33,9 +32,9 @@ def way(run: Run, num_samples: int = 300, num_steps: int = 20, save_every: int =
     """
     setting, keys = run.setting, Keys.of(run.seed)
     data, prediction = embedded(setting, keys), named(setting.prediction)
-    start = start_of(prediction) if setting.start is None else setting.start
-    _, states = sample(keys.sample, run.model, prediction, num_samples, setting.dim, num_steps=num_steps, start=start, stop=setting.stop, save_every=save_every)
-    times = time_grid(num_steps, start, setting.stop)[::save_every]
+    grid = {"num_steps": num_steps, "start": setting.start, "stop": setting.stop}
+    _, states = sample(keys.sample, run.model, prediction, num_samples, setting.dim, save_every=save_every, **grid)
+    times = sampling_grid(prediction, **grid)[::save_every]
     return Way(np.asarray(times), np.asarray(data.project(states)), np.array([rms(data.off_plane(z)) for z in states]))
 
 

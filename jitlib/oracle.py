@@ -42,7 +42,8 @@ class Gaussian(eqx.Module):
     """Data x ~ N(mean, S) with S = U diag(variances) U^T; everything is known.
 
     Shapes: mean (D,), variances (D,), axes U (D, D) orthogonal.  With c_t = t^2 s + (1 - t)^2 for each variance s:
-    predictions, minimum losses and the flow map below.  Derived in chapter 4; the flow map is used in chapter 6.
+    predictions, minimum losses and the flow map below; along an axis without variance they are not finite at t = 1.
+    Raises ValueError where the shapes do not fit or a variance is negative.  Derived in chapter 4; the flow map is used in chapter 6.
     """
 
     mean: Float[Array, " D"]

@@ -14,8 +14,11 @@ def row(t):
 def per_example(t: Float[Array, "..."] | float, x: Float[Array, "..."]) -> Float[Array, "..."]:
     """View t, of shape () or x's leading axes, so that it multiplies x.
 
-    Raises ValueError where the shapes do not allow it: (B, 1) beside (B, D) would otherwise broadcast silently; and outside [0, 1].
+    Raises ValueError where the shapes do not allow it: (B, 1) beside (B, D) would otherwise broadcast silently; outside [0, 1];
+    and where x is not of floating-point numbers, among which a time would be rounded to 0 or 1.
     """
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise ValueError(f"the data have the type {x.dtype}; expected floating-point numbers")
     t = jnp.asarray(t, x.dtype)
     if t.shape != x.shape[: t.ndim]:
         raise ValueError(f"t has shape {t.shape}; expected () or the leading axes of the data's shape {x.shape}")
@@ -28,8 +31,8 @@ def interpolate(
 ) -> Float[Array, "*batch D"]:
     """The point z = t x + (1 - t) eps: noise at t = 0, data at t = 1.
 
-    Shapes: x and eps (..., D); t is () or the leading axes of x.  Raises ValueError on any other shape and
-    on a time outside [0, 1].
+    Shapes: x and eps (..., D); t is () or the leading axes of x.  Raises ValueError on any other shape, on
+    integers and on a time outside [0, 1].
     Source: arXiv 2511.13720, eq. 1.  Derived in chapter 2.
     """
     if x.shape != eps.shape:

@@ -70,6 +70,19 @@ def start_of(prediction: Target, floor=0.05) -> float:
     return 0.0 if determinant(prediction, 0.0) != 0 else floor
 
 
+def sampling_grid(prediction: Target, num_steps: int, start: float | None = None, stop: float = 1.0, floor=0.0) -> Float[Array, " times"]:
+    """The times of `sample`: num_steps equal steps from `start`, by default `start_of(prediction)`, to `stop`.
+
+    Raises ValueError on an impossible grid, and where the prediction knows no velocity at its start and there is no floor.  Chapter 6.
+    """
+    check.within(0, float("inf"), floor=floor)
+    start = start_of(prediction) if start is None else start
+    grid = time_grid(num_steps, start, stop)
+    if floor == 0 and determinant(prediction, start) == 0:
+        raise ValueError(f"{prediction} knows no velocity at t = {start:g}; expected a later start, or a floor above 0")
+    return grid
+
+
 @eqx.filter_jit
 def _solve(key, shape, model, grid, prediction, floor, step, last_step, save_every):
     z = row(grid[0])[1] * jax.random.normal(key, shape)
@@ -102,12 +115,8 @@ def sample(
     Raises ValueError on num_samples < 1, on an impossible grid, and where key or prediction is not one.  Derived in chapter 6.
     """
     check.count(num_samples=num_samples, dim=dim)
-    check.within(0, float("inf"), floor=floor)
     key, prediction = check.key(key), checked(prediction, "prediction")
-    start = start_of(prediction) if start is None else start
-    if floor == 0 and determinant(prediction, start) == 0:
-        raise ValueError(f"{prediction} knows no velocity at t = {start:g}; expected a later start, or a floor above 0")
-    grid = time_grid(num_steps, start, stop)
+    grid = sampling_grid(prediction, num_steps, start, stop, floor)
     if last_step is None:
         last_step = euler_step if floor == 0 and determinant(prediction, stop) == 0 else step
     prediction = jax.tree.map(jnp.asarray, prediction)  # data, not code: one compilation for every target

@@ -9,7 +9,7 @@ from jitlib import check
 from jitlib import data as data_
 from jitlib.loss import FlowLoss
 from jitlib.model import MLP
-from jitlib.sample import euler_step, heun_step
+from jitlib.sample import euler_step, heun_step, sampling_grid
 from jitlib.target import named
 from jitlib.times import ClippedUniform, LogitNormal, uniform
 from jitlib.train import warmup_cosine
@@ -20,7 +20,8 @@ class Setting:
     """One training run, complete but for its seed.  `prediction` and `loss` are names in TARGETS, `model` makes the network from
     (key, dim, width, depth).
 
-    Raises ValueError on another name and on sizes that are not positive integers.
+    Raises ValueError on another name, on sizes that are not positive integers, on what must be a function and is not, on a negative
+    floor or rate and on times from which or to which nothing can be sampled: all before any training.
     """
 
     dim: int
@@ -48,6 +49,12 @@ class Setting:
         sizes = ("dim", "width", "batch_size", "num_points", "solver_steps")
         check.count(**{name: getattr(self, name) for name in sizes})
         check.count(0, num_steps=self.num_steps)
+        check.within(0, float("inf"), learning_rate=self.learning_rate)
+        for name in ("model", "data", "solver"):
+            if not callable(getattr(self, name)):
+                raise ValueError(f"{name} is {getattr(self, name)!r}; expected a function")
+        self.flow_loss()
+        sampling_grid(named(self.prediction), self.solver_steps, self.start, self.stop)
 
     def flow_loss(self) -> FlowLoss:
         """The loss of this setting."""

@@ -46,18 +46,23 @@ def _read(path: Path) -> dict[tuple[str, ...], tuple[str, ...]]:
     if not path.exists():
         return {}
     try:
-        lines = list(csv.reader(path.read_text(encoding="utf8").splitlines(), strict=True))
+        text = path.read_text(encoding="utf8")
+        lines = list(csv.reader(text.splitlines(), strict=True))
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path} is not a CSV file in UTF-8 ({error}); expected a table written by sweep_table") from None
     if not lines or lines[0] != COLUMNS:
         raise ValueError(f"{path} has the columns {lines[0] if lines else []}; expected {COLUMNS}")
+    if not text.endswith("\n"):
+        raise ValueError(f"{path} ends in the middle of line {len(lines)}; expected a line break at its end, was it cut off?")
     rows = {}
     for number, line in enumerate(lines[1:], 2):
         key, measured = tuple(line[: -len(MEASURED)]), tuple(line[-len(MEASURED) :])
         if len(line) != len(COLUMNS):
             raise ValueError(f"{path}, line {number}: {len(line)} fields; expected {len(COLUMNS)}")
         try:
-            int(key[-1]), [float(m) for m in measured]
+            int(key[-1])
+            if any(float(m) != float(m) for m in measured):
+                raise ValueError("a measurement is nan")
         except ValueError as error:
             raise ValueError(f"{path}, line {number}: {error}; expected an integer seed and numbers in {MEASURED}") from None
         if key in rows:
@@ -83,9 +88,12 @@ def sweep_table(path, settings: Iterable[Setting], seeds: Sequence[int] = (0, 1,
     Kill it at any moment and call it again: no row is lost and none is computed twice.  The models of one shape train together,
     so give a long sweep in parts to save more often.  Other settings already in the file are kept.  Of several processes, which
     must all see the file, the first one writes.
-    Raises ValueError, and leaves the file as it is, where it is not such a table; and on a setting whose functions have no name.
+    Raises ValueError before any training, and leaves the file as it is, where it is not such a table; where its folder is not there;
+    and on a setting whose functions have no name.
     """
     path, pairs = Path(path), [(setting, seed) for setting in settings for seed in seeds]
+    if not path.parent.is_dir():
+        raise ValueError(f"{path.parent} is not a folder; expected one for the table {path.name}")
     rows = _read(path)
     keys = [_key(*pair) for pair in pairs]
     missing = {key: pair for key, pair in zip(keys, pairs) if key not in rows}

@@ -70,7 +70,7 @@ def convert(
         y' = (Delta' y + [target, source] z) / Delta
 
     Shapes: y and z (..., D); t is () or the leading axes.  Where the source's determinant vanishes (x at t = 1, eps at t = 0)
-    the floor decides.  Raises ValueError on a wrong shape, on a time outside [0, 1], and where that determinant is zero and the
+    the floor decides.  Raises ValueError on a wrong shape, on integers, on a time outside [0, 1], and where that determinant is zero and the
     floor too; inside a compiled function, where times cannot be looked at, the result is then infinite or NaN.
     Source: arXiv 2511.13720, table 1 and eq. 5.  Derived in chapter 2.
     """

@@ -27,6 +27,14 @@ def draw(key=KEY, target=V, number=2, dim=2, **rest):
     return sample(key, still, target, number, dim, **rest)
 
 
+def stacked(number):
+    return jitlib.stack([MLP(KEY, 2, 4, 2)] * number)
+
+
+def stacked_loss(number):
+    return jitlib.stack([FlowLoss(X)] * number)
+
+
 BAD = {
     # path and target
     "t of the wrong shape": (lambda: interpolate(ones((4, 3)), ones((4, 3)), ones((4, 1))), r"t has shape \(4, 1\); expected \(\) or the leading axes of the data's shape \(4, 3\)"),
@@ -39,8 +47,11 @@ BAD = {
     "eps at t = 0 for one example": (lambda: convert(ones((2, 2)), ones((2, 2)), jnp.array([0.5, 0.0]), EPS, V), "determinant 0 at t = 0"),
     "a name for a target": (lambda: convert(ones(2), ones(2), 0.5, "x", V), "the target is 'x'; expected a Target, such as jitlib.X"),
     "a bare pair for a target": (lambda: convert(ones(2), ones(2), 0.5, X, (1, -1)), r"the target is \(1, -1\); expected a Target"),
-    "negative floor": (lambda: determinant(X, 0.5, -0.1), r"floor is -0.1; expected a number in \[0, inf\]"),
+    "negative floor": (lambda: determinant(X, 0.5, -0.1), r"floor is -0.1; expected a number in \[0, inf\)"),
     "unknown target": (lambda: jitlib.target.named("y"), "unknown target 'y'; expected one of x, eps, v"),
+    "integers on the path": (lambda: interpolate(jnp.array([1, 2]), jnp.array([30, 40]), 0.5), "the data have the type int.*; expected floating-point"),
+    "integers for a prediction": (lambda: convert(jnp.array([1, 2]), jnp.array([3, 4]), 0.5, X, V), "the data have the type int.*; expected floating-point"),
+    "a floor without end": (lambda: determinant(X, 0.5, INF), r"floor is inf; expected a number in \[0, inf\)"),
     # times
     "no steps": (lambda: time_grid(0), "num_steps is 0; expected an integer, at least 1"),
     "half a step": (lambda: time_grid(2.5), "num_steps is 2.5; expected an integer"),
@@ -51,6 +62,8 @@ BAD = {
     "grid from nowhere": (lambda: time_grid(3, NAN, 1.0), "start is nan"),
     "bad std": (lambda: LogitNormal(0.0, 0.0), "std is 0.0; expected a positive number"),
     "bad mean": (lambda: LogitNormal(NAN, 1.0), "mean is nan; expected"),
+    "mean without end": (lambda: LogitNormal(INF, 1.0), r"mean is inf; expected a number in \(-inf, inf\)"),
+    "std without end": (lambda: LogitNormal(0.0, INF), r"std is inf; expected a number in \(-inf, inf\)"),
     "clipped the wrong way": (lambda: ClippedUniform(0.9, 0.1), "low is 0.9 and high is 0.1; expected low <= high"),
     "clipped outside": (lambda: ClippedUniform(-0.1, 0.9), r"low is -0.1; expected a number in \[0, 1\]"),
     # loss
@@ -58,7 +71,10 @@ BAD = {
     "loss in a name": (lambda: FlowLoss(X, "v"), "loss is 'v'; expected a Target"),
     "loss with a negative floor": (lambda: FlowLoss(X, floor=-1.0), "floor is -1.0; expected"),
     "times that are a number": (lambda: FlowLoss(X, times=0.5), r"times is 0.5; expected a function \(key, shape\)"),
-    "output of the wrong shape": (lambda: FlowLoss(X).of(ones((2, 3)), ones((2, 2)), ones((2, 2)), ones(2)), r"shape \(2, 3\) and the data \(2, 2\); expected the same"),
+    "output of the wrong shape": (lambda: FlowLoss(X).of(ones((2, 3)), ones((2, 2)), ones((2, 2)), ones(2)), r"shape \(2, 3\), the data \(2, 2\) and eps \(2, 2\); expected the same"),
+    "noise of the wrong shape": (lambda: FlowLoss(X).of(ones((2, 2)), ones((2, 2)), ones(2), ones(2)), r"data \(2, 2\) and eps \(2,\); expected the same"),
+    "times of the wrong shape": (lambda: FlowLoss(X).of(ones((3, 5)), ones((3, 5)), ones((3, 5)), ones((3, 1))), r"t has shape \(3, 1\); expected"),
+    "a loss after the end": (lambda: FlowLoss(X).of(ones(2), ones(2), ones(2), 1.5), r"t is 1.5; expected a number in \[0, 1\]"),
     # model and oracle
     "no width": (lambda: MLP(KEY, 3, 0), "width is 0; expected an integer, at least 1"),
     "one layer": (lambda: MLP(KEY, 3, 4, 1), "depth is 1; expected an integer, at least 2"),
@@ -76,10 +92,18 @@ BAD = {
     "negative noise": (lambda: moons(KEY, 5, noise=-1.0), "noise is -1.0"),
     "points off the plane": (lambda: Embedded(ones((5, 3)), ones((8, 2))), r"\(5, 3\) and basis \(8, 2\)"),
     "a row that is not there": (lambda: Embedded(ones((3, 2)), ones((4, 2)))[3], r"index is 3; expected a number in \[-3, 2\]"),
+    "rows of which one is not there": (lambda: Embedded(ones((3, 2)), ones((4, 2)))[jnp.array([0, 10])], r"index is 10; expected a number in \[-3, 2\]"),
     # metrics
     "non-finite cloud": (lambda: rms(jnp.array([[INF, 0.0]])), "1 non-finite numbers of 2; expected none"),
     "empty cloud": (lambda: rms(ones((0, 2))), r"x is empty, of shape \(0, 2\)"),
     "cloud not in the plane": (lambda: sliced_wasserstein(ones((3, 3)), ones((3, 2))), r"\(3, 3\) and \(3, 2\)"),
+    "cloud beside one not in the plane": (lambda: sliced_wasserstein(ones((3, 2)), ones((3, 3))), r"\(3, 2\) and \(3, 3\); expected"),
+    "a point for a cloud": (lambda: sliced_wasserstein(ones(2), ones(2)), r"\(2,\) and \(2,\); expected \(n, 2\)"),
+    "clouds and clouds": (lambda: sliced_wasserstein(ones((3, 2)), ones((3, 3, 2))), r"\(3, 2\) and \(3, 3, 2\); expected"),
+    "NaN in the plane": (lambda: sliced_wasserstein(ones((1, 2)), jnp.array([[NAN, 1.0]])), "b has 1 non-finite numbers of 2; expected none"),
+    "NaN in features": (lambda: jitlib.frechet(jnp.array([[NAN], [1.0]]), ones((2, 1))), "a has 1 non-finite numbers of 2; expected none"),
+    "NaN among strays": (lambda: stray(jnp.array([[INF, 0.0]]), ones((3, 2)), ones((3, 2))), "cloud has 1 non-finite numbers of 2; expected none"),
+    "no variance at all": (lambda: jitlib.effective_rank(jnp.zeros(3)), "all 3 variances are zero; expected at least one above zero"),
     "no direction": (lambda: sliced_wasserstein(ones((3, 2)), ones((3, 2)), 0), "num_angles is 0"),
     "clouds of two sizes": (lambda: wasserstein(ones((3, 2)), ones((4, 2))), r"\(3, 2\) and \(4, 2\); expected the same"),
     "NaN in a cloud": (lambda: wasserstein(ones((1, 2)), jnp.array([[NAN, 1.0]])), "b has 1 non-finite"),
@@ -128,10 +152,11 @@ BAD = {
     "a grid that rests": (lambda: integrate(still, ones(2), jnp.array([0.2, 0.2])), "expected times that grow"),
     "sampling with a negative floor": (lambda: draw(target=X, floor=-0.5), "floor is -0.5; expected"),
     "keep every zeroth": (lambda: integrate(still, ones(2), jnp.array([0.0, 1.0]), heun_step, save_every=0), "save_every is 0"),
+    "sampling from after the end": (lambda: draw(start=0.9, stop=0.5), "start is 0.9 and stop is 0.5; expected"),
     # train
     "training with an integer": (lambda: train(key=0), "key is 0; expected a typed key"),
     "a square of keys": (lambda: train(key=jax.random.split(KEY, (2, 2))), r"key has shape \(2, 2\); expected at most one axis"),
-    "empty data": (lambda: train(data=ones((0, 2))), "data set is empty; expected at least one row"),
+    "empty data": (lambda: train(data=ones((0, 2))), r"data set is empty, of shape \(0, 2\); expected at least one row"),
     "data of another dimension": (lambda: train(data=ones((3, 5))), r"shape \(5,\); this model expects \(2,\)"),
     "integers for data": (lambda: train(data=jnp.ones((3, 2), int)), "the data have the type int.*; expected floating-point"),
     "NaN in data": (lambda: train(data=ones((3, 2)).at[1, 0].set(NAN)), r"index \(1, 0\); expected none"),
@@ -141,14 +166,28 @@ BAD = {
     "rates of the wrong length": (lambda: train(steps=5, learning_rate=ones(4)), r"shape \(4,\); expected \(\) or \(5,\)"),
     "negative rate": (lambda: train(learning_rate=-1.0), "learning_rate is -1.0; expected"),
     "a rate that is not a number": (lambda: train(learning_rate=NAN), "learning_rate is nan; expected"),
+    "a rate without end": (lambda: train(learning_rate=INF), r"learning_rate is inf; expected a number in \[0, inf\)"),
+    "empty sets of data": (lambda: fit(jax.random.split(KEY, 2), stacked(2), ones((2, 0, 2)), FlowLoss(X), 1, learning_rate=ones(2)), r"empty, of shape \(2, 0, 2\); expected"),
+    "fewer models than keys": (lambda: fit(jax.random.split(KEY, 3), stacked(2), ones((3, 4, 2)), stacked_loss(3), 1, learning_rate=ones(3)), r"there are 3 keys and the model has an array of shape \(2, .*\); expected 3 stacked"),
+    "one data set for two keys": (lambda: fit(jax.random.split(KEY, 2), stacked(2), ones((4, 2)), stacked_loss(2), 1, learning_rate=ones(2)), r"there are 2 keys and the data has an array of shape \(4, 2\); expected 2 stacked"),
+    "one loss for two keys": (lambda: fit(jax.random.split(KEY, 2), stacked(2), ones((2, 4, 2)), FlowLoss(X), 1, learning_rate=ones(2)), r"there are 2 keys and the loss has an array of shape \(\); expected 2 stacked"),
     "a loss that is a number": (lambda: train(loss=0.5), "loss is 0.5; expected a function"),
     # experiment, plot
     "setting with an unknown prediction": (lambda: Setting(2, "y"), "unknown target 'y'; expected one of x, eps, v"),
     "setting with an unknown loss": (lambda: Setting(2, loss="w"), "unknown target 'w'"),
     "setting without a dimension": (lambda: Setting(0), "dim is 0; expected an integer, at least 1"),
     "setting with a fractional batch": (lambda: Setting(2, batch_size=0.5), "batch_size is 0.5"),
+    "setting of data that are a number": (lambda: Setting(2, data=3), "data is 3; expected a function"),
+    "setting of a named solver": (lambda: Setting(2, solver="heun"), "solver is 'heun'; expected a function"),
+    "setting of a model that is none": (lambda: Setting(2, model=None), "model is None; expected a function"),
+    "setting of one time": (lambda: Setting(2, times=0.5), "times is 0.5; expected a function"),
+    "setting with a negative floor": (lambda: Setting(2, floor=-1.0), "floor is -1.0; expected"),
+    "setting with a rate that is not a number": (lambda: Setting(2, learning_rate=NAN), "learning_rate is nan; expected"),
+    "setting that ends before it starts": (lambda: Setting(2, start=0.9, stop=0.5), "start is 0.9 and stop is 0.5; expected"),
+    "setting of eps from t = 0": (lambda: Setting(2, "eps", start=0.0), "knows no velocity at t = 0; expected a later start"),
+    "a table in a folder that is not there": (lambda: jitlib.sweep_table("nowhere/runs.csv", [Setting(2)]), "nowhere is not a folder; expected one for the table runs.csv"),
     "a fractional seed": (lambda: sweep([Setting(2)], seeds=(0.5,)), "seed is 0.5; expected an integer"),
-    "spread of one value": (lambda: jitlib.plot.spread([1.0]), "there are 1 values; a spread needs at least 2"),
+    "spread of one value": (lambda: jitlib.plot.spread([1.0]), "there are 1 values; expected at least 2"),
     "a cloud for the eye that is not flat": (lambda: jitlib.plot.cloud(None, np.ones((4, 3))), r"shape \(4, 3\); expected \(n, 2\)"),
 }
 
@@ -156,12 +195,13 @@ BAD = {
 @pytest.mark.parametrize("name", BAD)
 def test_bad_input_gets_a_clear_error(name):
     call, message = BAD[name]
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as caught:
         call()
+    assert "expect" in str(caught.value)  # what was received stands in the pattern
 
 
 def test_there_are_many():
-    assert len(BAD) >= 60
+    assert len(BAD) >= 130
 
 
 def test_what_is_right_is_not_refused():
@@ -174,6 +214,8 @@ def test_what_is_right_is_not_refused():
     assert np.isfinite(draw(target=EPS, start=0.0, floor=0.1)).all()
     assert convert(ones(2), ones(2), 0.5, Target(2.0, 1.0), V).shape == (2,)
     assert ClippedUniform(0.5, 0.5)(KEY, (3,)).tolist() == [0.5] * 3
+    assert Embedded(ones((3, 2)), ones((4, 2)))[jnp.array([-3, 2])].shape == (2, 4) and Embedded(ones((3, 2)), ones((4, 2)))[:2].shape == (2, 4)
+    assert Setting(2, "eps", start=0.01, stop=0.9).start == 0.01
     batch = jnp.linspace(0, 1, 5)
     assert jax.jit(lambda t: convert(ones((5, 2)), ones((5, 2)), t, X, V, 0.1))(batch).shape == (5, 2)
 

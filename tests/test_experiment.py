@@ -73,6 +73,25 @@ def test_a_run_reports_the_errors_of_its_own_cloud_against_fresh_data():
     assert not np.isclose(run.in_plane, jitlib.sliced_wasserstein(jax.numpy.asarray(run.cloud), data.points), rtol=1e-3)
 
 
+def far(velocity, z, t, s):
+    """A solver that runs away."""
+    return z / (t - t)
+
+
+def test_samples_that_ran_away_are_infinitely_far():
+    """M5."""
+    setting = jitlib.Setting(6, "v", num_steps=2, num_points=20, solver_steps=3, width=8, depth=2, batch_size=8, solver=far)
+    (run,) = jitlib.sweep([setting], seeds=(4,))
+    assert run.in_plane == run.off_plane == np.inf and not np.isfinite(run.cloud).any()
+
+
+def test_the_noise_floor_of_a_setting_is_the_distance_of_two_draws_of_its_data():
+    """M4."""
+    setting, keys = jitlib.Setting(6, num_points=300), jitlib.experiment.Keys.of(3)
+    first, second = (jitlib.swiss_roll(key, 300) for key in (keys.data, keys.fresh))
+    assert jitlib.experiment.floor_of(setting, 3) == jitlib.sliced_wasserstein(first, second) > 0.01
+
+
 def test_every_purpose_has_a_key_of_its_own():
     keys = jitlib.experiment.Keys.of(0)
     values = {tuple(np.asarray(jax.random.key_data(key)).tolist()) for key in vars(keys).values()}

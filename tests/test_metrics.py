@@ -69,6 +69,24 @@ def test_the_noise_floor_falls_like_the_root_of_the_number_of_points():
     assert 2.5 < floors[0] / floors[1] < 6.5
 
 
+def test_a_permutation_test_of_the_distance_is_honest_and_sees_a_shift():
+    """M3: its p-values are uniform where both clouds have one law; a shift by half a unit is found nearly always."""
+    statistic = lambda a, b: sliced_wasserstein(jnp.asarray(a), jnp.asarray(b), num_angles=8, num_quantiles=40)
+    draws = np.asarray(swiss_roll(KEYS[2], 200 * 80)).reshape(200, 2, 40, 2)
+    rng = np.random.default_rng(0)
+
+    def p_value(a, b, resamples=19):
+        both, found = np.concatenate([a, b]), statistic(a, b)
+        others = (np.split(rng.permutation(both), 2) for _ in range(resamples))
+        return (1 + sum(statistic(*pair) >= found for pair in others)) / (1 + resamples)
+
+    p = np.array([p_value(*pair) for pair in draws])
+    bound = np.sqrt(np.log(2 / 1e-6) / (2 * len(p)))  # Dvoretzky-Kiefer-Wolfowitz; p takes 20 values, at each of which the law is exact
+    levels = np.arange(1, 21) / 20
+    assert np.abs((p[:, None] <= levels + 1e-9).mean(0) - levels).max() < bound
+    assert np.mean([p_value(a, b + [[1.0, 0.0]]) <= 0.05 for a, b in draws[:100]]) >= 0.99
+
+
 def test_root_mean_square_length():
     assert np.isclose(rms(jnp.array([[3.0, 4.0], [0.0, 0.0], [1.0, 0.0]])), (26 / 3) ** 0.5)
 
@@ -86,7 +104,7 @@ def test_effective_rank_counts_equal_variances():
 
 
 def test_frechet_distance_of_normal_clouds_with_known_covariances():
-    """Commuting covariances: |difference of means|^2 + sum (sqrt a - sqrt b)^2; a pair that does not commute against scipy's root."""
+    """M1, M2.  Commuting covariances: |difference of means|^2 + sum (sqrt a - sqrt b)^2; a pair that does not commute against scipy's root."""
     a, b = jax.random.normal(KEYS[0], (200_000, 2)), jax.random.normal(KEYS[1], (200_000, 2))
     row = lambda *numbers: jnp.array([numbers])
     assert np.isclose(jitlib.frechet(a * row(2.0, 1.0) + row(1.0, 0.0), b * row(1.0, 3.0) + row(0.0, 2.0)), 5 + 1 + 4, rtol=0.02)
@@ -95,6 +113,8 @@ def test_frechet_distance_of_normal_clouds_with_known_covariances():
     shift = np.asarray(one, np.float64).mean(0) - np.asarray(other, np.float64).mean(0)
     assert np.isclose(jitlib.frechet(one, other), shift @ shift + np.trace(A + B - 2 * scipy.linalg.sqrtm(A @ B).real), rtol=1e-6)
     assert jitlib.frechet(a[:300], a[:300][::-1]) == pytest.approx(0, abs=1e-9)
+    turn = jnp.array([[np.cos(0.6), -np.sin(0.6)], [np.sin(0.6), np.cos(0.6)]])
+    assert jitlib.frechet(other, one) == pytest.approx(jitlib.frechet(one, other)) == pytest.approx(jitlib.frechet(one @ turn.T, other @ turn.T), rel=1e-4)
     flat = jax.random.normal(KEYS[2], (500, 8)) @ jax.random.normal(KEYS[3], (8, 64))  # of rank 8
     assert jitlib.frechet(flat, flat) == pytest.approx(0, abs=1e-9)
     two = jnp.array([[0.0], [2.0]])  # the fewest points: mean 1, variance 2

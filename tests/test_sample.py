@@ -45,8 +45,11 @@ def test_point_mass_is_hit_exactly(name, n):
 
 @pytest.mark.parametrize("name", STEPS)
 def test_noise_off_the_plane_shrinks_like_one_minus_t(name):
-    """S4: by (1 - t) / (1 - s), exactly."""
+    """S4: by (1 - t) / (1 - s), exactly; so it does under the perfect prediction of Gaussian data on a line."""
     with double():
+        thin = Gaussian(jnp.zeros(2), jnp.array([1.0, 0.0]), gaussian().axes)
+        z = solve(thin, jnp.ones((1, 2)), time_grid(7, 0.2, 0.9), STEPS[name])
+        np.testing.assert_allclose((z @ thin.axes)[0, 1], 0.1 / 0.8 * (jnp.ones(2) @ thin.axes)[1], rtol=1e-12)
         z = integrate(velocity(lambda z, t: jnp.zeros_like(z), X), jnp.ones(4), time_grid(7, 0.2, 0.9), STEPS[name])
         np.testing.assert_allclose(z, 0.1 / 0.8, rtol=1e-12)
 
@@ -105,19 +108,20 @@ def test_steps_by_hand():
     assert jnp.allclose(heun_step(slope, z, t, s), z + (s - t) * ((2 * z + t) + (2 * euler + s)) / 2)
 
 
-@pytest.mark.parametrize("p", ["x", "v"])
+@pytest.mark.parametrize("p", TARGETS)
 def test_diffrax_finds_the_same(p):
     """An independent solver: its Heun with the same steps, and its adaptive method of fifth order."""
     with double():
         model, target = MLP(KEYS[2], 3, 16, 3, jax.nn.tanh), TARGETS[p]
         field, z = velocity(model, target), jax.random.normal(KEYS[3], (3,))
-        ours = integrate(field, z, time_grid(40, 0.0, 0.9), heun_step)
+        start = start_of(target)
+        ours = integrate(field, z, time_grid(40, start, 0.9), heun_step)
         term = diffrax.ODETerm(lambda t, y, args: convert(model(y, t), y, jnp.asarray(t), target, V))
-        theirs = diffrax.diffeqsolve(term, diffrax.Heun(), 0.0, 0.9, 0.9 / 40, z).ys[-1]
+        theirs = diffrax.diffeqsolve(term, diffrax.Heun(), start, 0.9, (0.9 - start) / 40, z).ys[-1]
         np.testing.assert_allclose(ours, theirs, atol=1e-10)
         control = diffrax.PIDController(rtol=1e-9, atol=1e-9)
-        exact = diffrax.diffeqsolve(term, diffrax.Tsit5(), 0.0, 0.9, 0.01, z, stepsize_controller=control).ys[-1]
-        assert rms((integrate(field, z, time_grid(640, 0.0, 0.9), heun_step) - exact)[None]) < 1e-5
+        exact = diffrax.diffeqsolve(term, diffrax.Tsit5(), start, 0.9, 0.01, z, stepsize_controller=control).ys[-1]
+        assert rms((integrate(field, z, time_grid(2560, start, 0.9), heun_step) - exact)[None]) < 1e-5
 
 
 def furthest(z, g, projections=20):

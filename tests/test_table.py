@@ -76,7 +76,10 @@ FOREIGN = {
     "an empty file": ("", r"has the columns \[\]; expected"),
     "not text": (b"\xff\xfe\x00", "is not a CSV file in UTF-8"),
     "an open quote": (f'{HEADER}\n"4,x', "is not a CSV file"),
-    "cut off in a row": (f"{HEADER}\n{GOOD}\n{GOOD[:20]}", r"line 3: 9 fields; expected 23"),
+    "cut off in a row": (f"{HEADER}\n{GOOD}\n{GOOD[:20]}", "ends in the middle of line 3; expected a line break"),
+    "a row too short": (f"{HEADER}\n{GOOD}\n{GOOD[:20]}\n", r"line 3: 9 fields; expected 23"),
+    "cut off in the last number": (f"{HEADER}\n{GOOD[:-2]}", "ends in the middle of line 2; expected a line break at its end"),
+    "a measurement that is none": (f"{HEADER}\n{GOOD[:-5]}nan\n", "line 2: a measurement is nan; expected an integer seed and numbers"),
     "a word for a number": (f"{HEADER}\n{GOOD[:-5]}oops\n", r"line 2: could not convert string to float: 'oops'; expected an integer seed"),
     "a row twice": (f"{HEADER}\n{GOOD}\n{GOOD}\n", "line 3: this setting and seed occur twice"),
 }
