@@ -20,7 +20,8 @@ def stratified(key, shape: tuple[int, ...] = ()) -> Float[Array, "..."]:
     """Uniform times, one in each of n = prod(shape) equal intervals: a batch covers [0, 1) evenly (chapter 5)."""
     n = math.prod(shape)
     cell = jnp.arange(n, dtype=float).reshape(shape)
-    return (cell + jax.random.uniform(key, shape)) / n
+    t = (cell + jax.random.uniform(key, shape)) / n
+    return jnp.minimum(t, 1 - jnp.finfo(t.dtype).epsneg)  # the last cell may be rounded up to one
 
 
 class LogitNormal(eqx.Module):
@@ -35,6 +36,7 @@ class LogitNormal(eqx.Module):
 
     def __check_init__(self):
         check.within(-float("inf"), float("inf"), mean=self.mean)
+        check.within(-float("inf"), float("inf"), std=self.std)
         if check.known(self.std) and not np.all(self.std > 0):
             raise ValueError(f"std is {self.std}; expected a positive number")
 

@@ -20,10 +20,10 @@ ADAM = optax.scale_by_adam(b2=0.95)  # Adam without its rate, which is data; b2 
 
 
 class Diverged(FloatingPointError):
-    """Training met a non-finite loss.  Carries `step`, the last finite `model` and the `losses` up to it."""
+    """Training met a non-finite loss or weight.  Carries `step`, the last finite `model` and the `losses` up to it."""
 
-    def __init__(self, step: int, value: float, model, losses):
-        super().__init__(f"the loss became {value} at step {step}; expected a finite number. Lower the learning rate?")
+    def __init__(self, what: str, step: int, model, losses):
+        super().__init__(f"{what} at step {step}; expected finite numbers. Lower the learning rate?")
         self.step, self.model, self.losses = step, model, losses
 
 
@@ -81,6 +81,11 @@ def run_chunk(model, opt_state, keys, rates, data, loss, batch_size, optimizer, 
 
 
 @eqx.filter_jit
+def _sound(model):
+    return jnp.array([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(eqx.filter(model, eqx.is_inexact_array))]).all()
+
+
+@eqx.filter_jit
 def _begin(key, model, rates, num_steps, optimizer):
     """The optimizer's first state, and the keys and rates of every chunk; compiled as one, since a dozen small calls take longer."""
     if rates.ndim == key.ndim:
@@ -102,9 +107,9 @@ def _check(key, data, loss, num_steps, batch_size, learning_rate):
     check.within(0, float("inf"), learning_rate=learning_rate)
     if not callable(loss):
         raise ValueError(f"loss is {loss!r}; expected a function (model, key, x) -> number, such as FlowLoss(X)")
-    if key.ndim == 0 and len(data) == 0:
-        raise ValueError("the data set is empty; expected at least one row")
     for leaf in jax.tree.leaves(data):
+        if 0 in jnp.shape(leaf):
+            raise ValueError(f"the data set is empty, of shape {jnp.shape(leaf)}; expected at least one row")
         if not jnp.issubdtype(jnp.asarray(leaf).dtype, jnp.floating):
             raise ValueError(f"the data have the type {jnp.asarray(leaf).dtype}; expected floating-point numbers")
         rows = np.argwhere(~np.isfinite(leaf))
@@ -134,13 +139,17 @@ def fit(
     numbers are those of one device, up to rounding.
     Training that takes longer than a few seconds shows its progress, unless `progress` is False.
     Interrupted by the keyboard, it returns what it has.  Zero steps return the model as it was.
-    Raises ValueError on bad arguments and Diverged on a non-finite loss.  Chapter 5.
+    Raises ValueError on bad arguments and Diverged on a non-finite loss or weight.  Chapter 5.
     """
     key = check.key(key, batch=True)
     _check(key, data, loss, num_steps, batch_size, learning_rate)
     check_mesh(mesh, len(key) if key.ndim else None, batch_size)
     # Numbers become arrays: data to the compiled step, not code.  A plain function passes through.
     data, loss = jax.tree.map(lambda leaf: leaf if callable(leaf) else jnp.asarray(leaf), (data, loss))
+    for name, tree in {"model": model, "data": data, "loss": loss}.items():
+        for leaf in jax.tree.leaves(eqx.filter(tree, eqx.is_array)) if key.ndim else ():
+            if leaf.shape[:1] != key.shape:
+                raise ValueError(f"there are {len(key)} keys and the {name} has an array of shape {leaf.shape}; expected {len(key)} stacked on the first axis")
     rates = jnp.asarray(learning_rate, float)
     if rates.shape not in (key.shape, key.shape + (num_steps,)):
         raise ValueError(f"learning_rate has shape {rates.shape}; expected {key.shape} or {key.shape + (num_steps,)}")
@@ -157,7 +166,9 @@ def fit(
             bad = np.argwhere(~np.isfinite(values))
             if len(bad):
                 first = bad[bad[:, -1].argmin()]
-                raise Diverged(start + int(first[-1]), float(values[tuple(first)]), gather(done, mesh), losses)
+                raise Diverged(f"the loss became {values[tuple(first)]}", start + int(first[-1]), gather(done, mesh), losses)
+            if not _sound(model_):
+                raise Diverged("a weight became infinite or NaN", start + values.shape[-1] - 1, gather(done, mesh), losses)
             done, losses = model_, np.concatenate([losses, values], -1)
             bar.update(values.shape[-1])
     except KeyboardInterrupt:

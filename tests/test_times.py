@@ -19,7 +19,7 @@ BOUND = np.sqrt(np.log(2 / 1e-6) / (2 * N))  # Dvoretzky-Kiefer-Wolfowitz: a tru
 ])
 def test_times_have_the_density_they_claim(times, cdf):
     t = np.asarray(times(KEY, (N,)))
-    assert t.shape == (N,) and (t >= 0).all() and (t <= 1).all() and stats.kstest(t, cdf).statistic < BOUND
+    assert t.shape == (N,) and (t >= 0).all() and (t < 1).all() and stats.kstest(t, cdf).statistic < BOUND
     assert times(KEY, ()).shape == () and (times(KEY, (4, 2)).shape) == (4, 2)
 
 
@@ -29,6 +29,13 @@ def test_stratified_times_have_one_in_every_cell_and_clipped_ones_have_atoms():
     clipped = np.asarray(ClippedUniform(0.1, 0.7)(KEY, (N,)))
     assert np.isclose((clipped == 0.1).mean(), 0.1, atol=0.01) and np.isclose((clipped == 0.7).mean(), 0.3, atol=0.02)
     assert clipped.min() == 0.1 and clipped.max() == 0.7
+
+
+def test_the_greatest_of_the_stratified_times_is_below_one_though_the_sum_rounds_up(monkeypatch):
+    below = 1 - jnp.finfo(jnp.zeros(()).dtype).epsneg  # the greatest number that is drawn
+    monkeypatch.setattr(jax.random, "uniform", lambda key, shape: jnp.full(shape, below))
+    t = stratified(KEY, (256,))
+    assert 255 + t[0] * 256 == 256 and t[-1] == below and t[0] < 1 / 256 + 1e-6
 
 
 @pytest.mark.parametrize("steps, start, stop", [(1, 0.0, 1.0), (4, 0.0, 1.0), (50, 0.05, 0.99)])

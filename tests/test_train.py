@@ -98,6 +98,9 @@ def test_no_key_is_used_twice(data):
         state = ADAM.init(eqx.filter(model, eqx.is_array))
         update(model, state, jax.random.key(1), 1e-3, data, FlowLoss(X), 4)
         jitlib.sample(jax.random.key(2), model, V, 3, 8, num_steps=2)
+        fit(jax.random.key(4), model, data, FlowLoss(X, times=jitlib.LogitNormal(), mean_target=True), 2, 4)
+        labelled, told = jitlib.Labelled(data[:9], jnp.ones((9, 2))), lambda z, t, label: model(z, t)
+        update(told, ADAM.init(None), jax.random.key(5), 1e-3, labelled, jitlib.Conditional(FlowLoss(X, times=jitlib.stratified)), 4)
         with pytest.raises(jax.errors.KeyReuseError):
             key = jax.random.key(3)
             jax.random.normal(key), jax.random.normal(key)
@@ -132,15 +135,40 @@ def test_training_stops_at_a_non_finite_loss_and_hands_over_what_was_sound(data)
     def loss(model, key, x):  # a plain function serves as a loss
         return jnp.mean(jax.vmap(model, (0, None))(x, jnp.asarray(0.5))) * jnp.inf
 
-    with pytest.raises(jitlib.Diverged, match="at step 0; expected a finite") as caught:
+    with pytest.raises(jitlib.Diverged, match="the loss became .* at step 0; expected finite numbers") as caught:
         fit(KEYS[0], MLP(KEYS[1], 8, 8, 2), data, loss, 10, 4)
     assert caught.value.step == 0
 
-    rates = jnp.zeros(300).at[250].set(jnp.inf)
+    rates = jnp.zeros(300).at[250].set(1e30)
     with pytest.raises(jitlib.Diverged) as caught:
         fit(KEYS[0], MLP(KEYS[1], 8, 8, 2), data, FlowLoss(X), 300, 4, rates)
     assert caught.value.step == 251 and caught.value.losses.shape == (200,)
     close(caught.value.model, MLP(KEYS[1], 8, 8, 2), 0)
+
+
+@pytest.mark.parametrize("steps", [1, 150])
+def test_a_weight_that_is_not_a_number_is_never_returned_though_every_loss_is_finite(data, steps):
+    """T5: the gradient of the root of 0 times a weight is NaN; the step that makes it is the last one of a chunk."""
+    rates = jnp.zeros(steps).at[min(steps, 75) - 1].set(1.0)  # 150 steps are two chunks of 75
+
+    def loss(model, key, x):
+        weight = model.layers[0][0][0, 0]
+        return jnp.where(jnp.isnan(weight), 1.0, jnp.sqrt(0 * weight))
+
+    start = MLP(KEYS[1], 8, 8, 2)
+    with pytest.raises(jitlib.Diverged, match=f"a weight became infinite or NaN at step {min(steps, 75) - 1}; expected") as caught:
+        fit(KEYS[0], start, data, loss, steps, 4, rates)
+    assert caught.value.losses.shape == (0,)
+    close(caught.value.model, start, 0)
+
+
+def test_no_number_changes_its_precision_on_the_way(data):
+    """T10: data in double precision are taken in the precision at hand, and nothing comes back in another."""
+    here = jnp.zeros(()).dtype
+    model, losses = fit(KEYS[0], MLP(KEYS[1], 8, 8, 2), np.asarray(data[:50], np.float64), FlowLoss(X, mean_target=True), 3, 4)
+    assert {leaf.dtype for leaf in leaves(model)} == {here} and losses.dtype == np.float32
+    assert jitlib.sample(KEYS[2], model, X, 3, 8, num_steps=2).dtype == jitlib.interpolate(data[:2], data[:2], np.float64(0.5)).dtype == here
+    assert jitlib.stratified(KEYS[2], (3,)).dtype == jitlib.LogitNormal()(KEYS[2], (3,)).dtype == jitlib.time_grid(3).dtype == here
 
 
 def test_interruption_returns_what_there_is(data, monkeypatch):
