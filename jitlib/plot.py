@@ -83,7 +83,7 @@ def spread(values, digits: int = 3) -> str:
     Both are printed to the band's second significant digit, and to `digits` decimals at most.
     """
     if np.size(values) < 2:
-        raise ValueError(f"there are {np.size(values)} values; a spread needs at least 2, one for each seed")
+        raise ValueError(f"there are {np.size(values)} values; expected at least 2, one for each seed")
     mean, band = np.mean(values), 2 * np.std(values, ddof=1)
     band = max(band, abs(mean) / 10, 10.0**-digits)
     decimals = int(np.clip(1 - np.floor(np.log10(band)), 0, digits))
