@@ -9,6 +9,7 @@ PICKED = [
     ("path", "t.reshape(t.shape + (1,) * (x.ndim - t.ndim))", "t.reshape((1,) * (x.ndim - t.ndim) + t.shape)"),
     ("path", "    check.within(0, 1, t=t)\n", ""),
     ("path", "    if t.shape != x.shape[: t.ndim]:", "    if False:"),
+    ("path", "if not jnp.issubdtype(x.dtype, jnp.floating):", "if False:"),
     # rows, determinant, conversion
     ("target", "V = Target(1.0, -1.0)", "V = Target(-1.0, 1.0)"),
     ("target", "EPS = Target(0.0, 1.0)", "EPS = Target(0.0, -1.0)"),
@@ -28,8 +29,9 @@ PICKED = [
     ("times", "self.mean + self.std * jax.random.normal(key, shape)", "self.std + self.mean * jax.random.normal(key, shape)"),
     ("times", "jnp.linspace(start, stop, num_steps + 1)", "jnp.linspace(start, stop, num_steps)"),
     ("times", "jnp.linspace(start, stop, num_steps + 1)", "jnp.linspace(start, stop, num_steps + 2)[:-1]"),
-    ("times", "return (cell + jax.random.uniform(key, shape)) / n", "return jax.random.uniform(key, shape)"),
+    ("times", "t = (cell + jax.random.uniform(key, shape)) / n", "t = jax.random.uniform(key, shape)"),
     ("times", "jnp.clip(jax.random.uniform(key, shape), self.low, self.high)", "self.low + (self.high - self.low) * jax.random.uniform(key, shape)"),
+    ("times", "jnp.minimum(t, 1 - jnp.finfo(t.dtype).epsneg)", "t"),
     # loss
     ("loss", "(determinant(self.loss, t, self.floor) / determinant(self.prediction, t, self.floor)) ** 2", "(determinant(self.prediction, t, self.floor) / determinant(self.loss, t, self.floor)) ** 2"),
     ("loss", "(determinant(self.loss, t, self.floor) / determinant(self.prediction, t, self.floor)) ** 2", "jnp.abs(determinant(self.loss, t, self.floor) / determinant(self.prediction, t, self.floor))"),
@@ -47,6 +49,8 @@ PICKED = [
     ("loss", "jax.random.bernoulli(drop_key, 1 - self.drop, (len(x), 1))", "jax.random.bernoulli(drop_key, self.drop, (len(x), 1))"),
     ("loss", "jax.random.bernoulli(drop_key, 1 - self.drop, (len(x), 1))", "jax.random.bernoulli(drop_key, 1 - self.drop, ())"),
     ("loss", "jax.random.bernoulli(drop_key, 1 - self.drop, (len(x), 1))", "jax.random.bernoulli(drop_key, 1 - self.drop, labels.shape)"),
+    ("loss", "        per_example(t, x)\n", ""),
+    ("loss", "if not y.shape == x.shape == eps.shape:", "if y.shape != x.shape:"),
     # oracle
     ("oracle", "alpha**2 / 2 * jnp.sum", "alpha**2 * jnp.sum"),
     ("oracle", "jax.nn.softmax(closeness / sigma**2)", "jax.nn.softmax(closeness / sigma)"),
@@ -83,7 +87,11 @@ PICKED = [
     ("train", "jax.random.randint(row_key, (batch_size,), 0, len(data))", "jax.numpy.arange(batch_size) % len(data)"),
     ("train", "b2=0.95", "b1=0.0, b2=0.95"),
     ("train", "return gather(done, mesh), losses", "return model, losses"),
-    ("train", "raise Diverged(start + int(first[-1])", "raise Diverged(int(first[-1])"),
+    ("train", "{values[tuple(first)]}\", start + int(first[-1])", "{values[tuple(first)]}\", int(first[-1])"),
+    ("train", "            if not _sound(model_):\n", "            if False:\n"),
+    ("train", "start + values.shape[-1] - 1, gather", "start + values.shape[-1], gather"),
+    ("train", "if leaf.shape[:1] != key.shape:", "if False:"),
+    ("train", "if 0 in jnp.shape(leaf):", "if False:"),
     ("train", "            done, losses = model_, np", "            losses = np"),
     # metrics
     ("metrics", "return jnp.sqrt(jnp.mean(jax.lax.map(slice_, angles)))", "return jnp.mean(jax.lax.map(slice_, angles))"),
@@ -135,8 +143,8 @@ PICKED = [
     ("transformer", "return unpatchify(pixels, self.shape, self.patch).ravel()", "return pixels.ravel()"),
     # what the moving figures are drawn from
     ("moving", "np.round(127 *", "np.round(64 *"),
-    ("moving", "start_of(prediction) if setting.start is None else setting.start", "0.0"),
-    ("moving", "time_grid(num_steps, start, setting.stop)[::save_every]", "time_grid(num_steps, start, setting.stop)[: num_steps // save_every + 1]"),
+    ("moving", "times = sampling_grid(prediction, **grid)", "times = sampling_grid(prediction, **grid | {\"start\": 0.0, \"floor\": 1.0})"),
+    ("moving", "times = sampling_grid(prediction, **grid)[::save_every]", "times = sampling_grid(prediction, **grid)[: num_steps // save_every + 1]"),
     ("moving", "rms(data.off_plane(z))", "rms(z)"),
     # experiment: what is measured, and on which draws
     ("experiment", "errors = (sliced_wasserstein(cloud, fresh), rms(off))", "errors = (sliced_wasserstein(cloud, fresh), rms(cloud))"),
