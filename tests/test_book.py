@@ -1,5 +1,7 @@
 """The chapters as files: pairs in step, run from top to bottom, portable text, clean outputs, one repository address."""
 import ast
+import base64
+import io
 import re
 import sys
 from pathlib import Path
@@ -8,6 +10,7 @@ import jupytext
 import nbformat
 import pytest
 import yaml
+from PIL import Image, PngImagePlugin
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "book"))
@@ -57,13 +60,29 @@ def test_text_is_portable_and_has_its_parts(md):
     assert max(c.source.count("\n") for c in code) < 40
 
 
+def picture_text(png):
+    """What is written in a PNG (base64) beside its pixels."""
+    return Image.open(io.BytesIO(base64.b64decode(png))).text
+
+
 @pytest.mark.parametrize("md", CHAPTERS, ids=lambda p: p.stem)
 def test_figures_have_alt_text_and_outputs_carry_nothing_of_the_machine(md):
     for cell in notebook(md).cells:
         outputs = cell.get("outputs", [])
         assert leaks(outputs) == []
-        if any("image/png" in o.get("data", {}) for o in outputs):
+        figures = [o.data["image/png"] for o in outputs if "image/png" in o.get("data", {})]
+        assert all(picture_text(png) == {} for png in figures), "a figure carries the version of what drew it"
+        if figures:
             assert cell.metadata["mystnb"]["image"]["alt"]
+
+
+@pytest.mark.parametrize("md", CHAPTERS, ids=lambda p: p.stem)
+def test_a_notebook_carries_no_more_than_it_needs(md):
+    """What made the outputs and how long that took, for the page of running times; no version, path or user."""
+    nb = notebook(md)
+    assert set(nb.metadata) == {"jit_book", "jupytext", "kernelspec", "language_info"} and set(nb.metadata["jit_book"]) == {"inputs", "seconds", "cores"}
+    assert nb.metadata["kernelspec"] == {"display_name": "Python 3", "language": "python", "name": "python3"} and "version" not in nb.metadata["language_info"]
+    assert {key for cell in nb.cells for key in cell.metadata} <= {"tags", "mystnb"}
 
 
 def test_every_equation_reference_has_exactly_one_tag():
@@ -96,6 +115,20 @@ def test_the_pages_live_beside_the_repository():
     assert yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf8"))["html"]["baseurl"] == f"https://{owner}.github.io/{name}/"
 
 
+def lax(workflow):
+    """What is wrong with the text of a workflow: rights on top, an action that is not pinned to a commit, a cache, a job without an end."""
+    told = yaml.safe_load(workflow)
+    found = [] if told["permissions"] == {} else ["permissions"]
+    found += [action for action in re.findall(r"uses:\s*(\S+)", workflow) if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", action)]
+    found += [word for word in ("pull_request_target", "cache:", "actions/cache") if word in workflow]
+    return found + [name for name, job in told["jobs"].items() if "timeout-minutes" not in job or "permissions" not in job]
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob(".github/workflows/*.yml")), ids=lambda p: p.stem)
+def test_workflows_have_the_rights_their_jobs_name_and_pinned_actions(path):
+    assert lax(path.read_text(encoding="utf8")) == []
+
+
 def wandering(code):
     """The lines with a legend that Matplotlib places where the data leave room: a point moved a little can send it across the figure."""
     calls = (node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "legend")
@@ -110,6 +143,13 @@ def test_every_legend_has_a_fixed_place(md):
 
 def test_the_checks_can_fail():
     assert wandering("ax.legend()\nax.legend(fontsize=9, loc='best')\nax.legend(loc='upper left')") == [1, 2]
+    good = "permissions: {}\njobs:\n  a:\n    timeout-minutes: 5\n    permissions: {}\n    steps:\n      - uses: a/b@" + 40 * "0"
+    assert lax(good) == [] and lax(good.replace("{}", "{contents: write}", 1)) == ["permissions"] and lax(good.replace(40 * "0", "v4")) == ["a/b@v4"]
+    assert lax(good.replace("timeout", "time")) == ["a"] and lax(good + "\n        cache: pip") == ["cache:"]
+    noted, note = io.BytesIO(), PngImagePlugin.PngInfo()
+    note.add_text("Software", "a version")
+    Image.new("L", (2, 2)).save(noted, "PNG", pnginfo=note)
+    assert picture_text(base64.b64encode(noted.getvalue())) == {"Software": "a version"}
     assert raw_markup("```{note}\nx\n```") and raw_markup("see {eq}`a`") and not raw_markup("plain (2.1)")
     assert leaks([{"text": "/home/me/x"}]) and leaks([{"text": "UserWarning: x"}]) and not leaks([{"text": "fine"}])
 
@@ -145,4 +185,4 @@ def test_no_cell_escapes_the_regression_but_timings(md):
         tags = set(cell.metadata.get("tags", ()))
         assert not tags & {"nbval-skip", "nbval-raises-exception", "raises-exception", "skip-execution"}
         if "nbval-ignore-output" in tags:
-            assert "time" in cell.source, "only a timing may vary"
+            assert "time.perf_counter()" in cell.source, "only a timing may vary"
