@@ -7,10 +7,13 @@
 
 A notebook carries a hash of what made its outputs (the chapter's code cells, what they import of jitlib, requirements.txt), so staleness is
 a matter of contents: file times, which a clone or a checkout sets anew, play no part.  Where only the prose changed, the
-notebook takes the new prose and keeps its outputs.
+notebook takes the new prose and keeps its outputs.  A file in a notebook's place that this script did not write, or that is
+damaged, is an error and stays as it is, unless --force replaces it.
 """
 import argparse
+import base64
 import hashlib
+import io
 import modulefinder
 import os
 import sys
@@ -24,6 +27,7 @@ from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from PIL import Image
 
 from compare import without_bars
 
@@ -33,6 +37,10 @@ CELL_TIMEOUT = 1800             # seconds; the longest cell takes four to ten mi
 
 class ChapterFailed(Exception):
     """A chapter could not be run to its end; the message names the cell."""
+
+
+class NotOurs(Exception):
+    """The file in the place of a chapter's notebook is damaged, or another's; the message names it and says what to do."""
 
 
 class ThisPython(KernelSpecManager):
@@ -83,15 +91,24 @@ def inputs_hash(md):
 
 
 def stored(md):
-    """The notebook beside `md`, or None where it is missing or unreadable."""
-    try:
-        return nbformat.read(md.with_suffix(".ipynb"), as_version=4)
-    except (FileNotFoundError, nbformat.reader.NotJSONError):
+    """The notebook beside `md`, or None where there is none.  Raises NotOurs where a file is there that this script did not write."""
+    path = md.with_suffix(".ipynb")
+    if not path.exists():
         return None
+    try:
+        notebook = nbformat.read(path, as_version=4)
+        nbformat.validate(notebook)
+        why = "" if "inputs" in notebook.metadata.get("jit_book", {}) else "it carries no hash of its inputs"
+    except Exception as error:  # nbformat fails in as many ways as a file can be wrong
+        why = f"{type(error).__name__}: {error}".splitlines()[0]
+    if why:
+        raise NotOurs(f"{path.name} is not a notebook that execute.py wrote, or it is damaged ({why}); expected the outputs of {md.name}. "
+                      f"Move it away, or replace it: make execute CHAPTER={md.name[:2]}")
+    return notebook
 
 
 def is_stale(md):
-    """Whether the notebook beside `md` is missing, unreadable or made from other inputs."""
+    """Whether the notebook beside `md` is missing or made from other inputs."""
     notebook = stored(md)
     return notebook is None or notebook.metadata.get("jit_book", {}).get("inputs") != inputs_hash(md)
 
@@ -111,6 +128,13 @@ def with_new_prose(md):
     notebook.metadata = old.metadata
     nbformat.validate(notebook)
     return notebook
+
+
+def without_text(png):
+    """A figure (base64) without what Matplotlib writes beside its pixels, its own version: that would be a change in every notebook."""
+    picture = io.BytesIO()
+    Image.open(io.BytesIO(base64.b64decode(png))).save(picture, "PNG", optimize=True)
+    return base64.b64encode(picture.getvalue()).decode()
 
 
 def run(md, progress=lambda text: None):
@@ -137,6 +161,9 @@ def run(md, progress=lambda text: None):
 
     for cell in code_cells(notebook):
         cell.outputs = [nbformat.from_dict(out) for out in without_bars(cell.outputs)]
+        for out in cell.outputs:
+            if "image/png" in out.get("data", {}):
+                out.data["image/png"] = without_text(out.data["image/png"])
     notebook.metadata["language_info"].pop("version", None)   # 3.11.7 and 3.11.8 store the same file
     notebook.metadata["jupytext"].pop("text_representation", None)
     notebook.metadata["jit_book"] = {"inputs": hashed, "seconds": round(time.perf_counter() - start), "cores": os.cpu_count()}
@@ -179,8 +206,12 @@ def main(argv=None, book=BOOK):
     parser.add_argument("--check", action="store_true", help="only list the stale chapters; status 1 if there are any")
     options = parser.parse_args(argv)
     chosen = select(options.chapters, chapters(book))
-    todo = [md for md in chosen if options.force or is_stale(md)]
-    prose = [md for md in chosen if md not in todo and not in_step(md)]
+    try:
+        todo = [md for md in chosen if options.force or is_stale(md)]
+        prose = [md for md in chosen if md not in todo and not in_step(md)]
+    except NotOurs as error:
+        print(f"failed: {error}", file=sys.stderr)
+        return 1
     if options.check:
         for md in [*todo, *prose]:
             print(f"stale: {md.stem}" if md in todo else f"text out of step: {md.stem}")

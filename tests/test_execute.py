@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import psutil
 import pytest
 
@@ -89,11 +90,43 @@ def test_new_prose_is_taken_over_without_a_run(md, monkeypatch, capsys):
     assert "With prose." in notebook.cells[0].source and notebook.cells[1].outputs == outputs
 
 
-@pytest.mark.parametrize("content", ["", "not json", '{"cells": 1'])
-def test_a_damaged_notebook_is_stale(md, content):
-    md.with_suffix(".ipynb").write_text(content)
-    assert check(md) == 1
-    assert execute.main([], md.parent) == 0 and check(md) == 0
+FOREIGN = {
+    "empty": b"", "not JSON": b"not json", "cut off": b'{"cells": 1', "an object": b"{}", "a list": b"[]", "null": b"null", "bytes": b"\xff\xfe\x00",
+    "cells that are none": b'{"cells": 1, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}',
+    "another's": nbformat.writes(nbformat.v4.new_notebook()).encode(), "an old one": nbformat.writes(nbformat.v3.new_notebook(), 3).encode(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_a_file_that_is_no_notebook_of_ours_is_an_error_and_stays_until_it_is_replaced_by_force(md, name, capsys):
+    path = md.with_suffix(".ipynb")
+    path.write_bytes(FOREIGN[name])
+    for arguments in ([], ["--check"]):
+        assert execute.main(arguments, md.parent) == 1
+        said = capsys.readouterr().err
+        assert "01_first.ipynb is not a notebook that execute.py wrote, or it is damaged (" in said and "expected the outputs of 01_first.md" in said
+    assert path.read_bytes() == FOREIGN[name]
+    assert execute.main(["--force"], md.parent) == 0 and check(md) == 0
+
+
+def test_half_a_notebook_of_ours_is_an_error_and_stays(md, capsys):
+    path = md.with_suffix(".ipynb")
+    half = path.read_bytes()[:-200]
+    path.write_bytes(half)
+    assert execute.main([], md.parent) == 1 and "NotJSONError" in capsys.readouterr().err and path.read_bytes() == half
+
+
+def test_a_missing_notebook_is_made(md):
+    md.with_suffix(".ipynb").unlink()
+    assert check(md) == 1 and execute.main([], md.parent) == 0 and check(md) == 0
+
+
+def test_a_stored_figure_has_its_pixels_and_nothing_beside_them(md):
+    md.write_text(CHAPTER.replace("print(6 * 7)", "import matplotlib.pyplot as plt\n_ = plt.plot([1, 2])\nplt.show()"))
+    assert execute.main([], md.parent) == 0
+    (png,) = [out.data["image/png"] for out in execute.stored(md).cells[1].outputs if "image/png" in out.get("data", {})]
+    image = execute.Image.open(execute.io.BytesIO(execute.base64.b64decode(png)))
+    assert image.text == {} and len(np.unique(image.convert("L"))) > 2
 
 
 def test_a_failure_names_chapter_and_cell_and_leaves_the_notebook(md, capsys):
