@@ -145,6 +145,14 @@ def test_page(site, browser, page, mode):
     assert problems(browser, site, f"{page}.html", mode) == []
 
 
+def test_the_pages_that_the_builder_adds_ask_nothing_of_another_host(site, browser):
+    added = {path.relative_to(HTML).with_suffix("").as_posix() for path in HTML.rglob("*.html") if "_static" not in path.parts} - set(PAGES)
+    assert added == {"index", "search", "genindex"}  # the first leads to the book's first page
+    for page in ("search", "genindex"):
+        assert [found for found in problems(browser, site, f"{page}.html", "light") if found.startswith("asks for")] == []
+    assert re.search(r"http-equiv=.?Refresh.*url=book/index.html", (HTML / "index.html").read_text(encoding="utf8"), re.I)
+
+
 def broken_links(folder):
     """Links of the folder's pages to files or anchors that are not there."""
     pages = {path.relative_to(folder).as_posix(): BeautifulSoup(path.read_text(encoding="utf8"), "html.parser")
