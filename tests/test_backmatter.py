@@ -1,4 +1,5 @@
 """The generated pages are what the chapters and the library make of them."""
+import json
 import re
 import sys
 from pathlib import Path
@@ -43,3 +44,20 @@ def test_the_library_page_names_everything_public_and_shows_no_address_in_memory
         thing = getattr(jitlib, name)
         if not name.startswith("_") and callable(thing):
             assert f"### {name}\n" in page, name
+
+
+def test_the_tables_of_the_page_about_tests_are_those_of_the_last_runs():
+    """Of the matrix every row, of the faults in the library every count: the two memories are committed with the page."""
+    page, tests = (backmatter.BOOK / "testing.md").read_text(encoding="utf8"), Path(__file__).parent
+    for name, row in json.loads((tests / "matrix" / "report.json").read_text(encoding="utf8")).items():
+        (python, jax, _, _, numpy, _), parts = row["versions"], row["parts"]
+        chapters_ = sum(part != "units" for part in parts)
+        passed, failed = (sum(count(part) for part in parts.values()) for count in (lambda p: p["passed"], lambda p: len(p["failed"])))
+        if name != "quick":
+            done = f"all {len(chapters())}" if chapters_ == len(chapters()) else str(chapters_) if chapters_ else "unit tests only"
+            assert f"| {python} | {jax} | {numpy} | {done} | {passed} | {failed} |" in page, name
+    faults = json.loads((tests / "mutants" / "done.json").read_text(encoding="utf8"))
+    counted = lambda name: [killed for what, (_, killed, *_) in faults.items() if what.startswith(name)]
+    for name, line in {"picked": r"picked by hand \| [\w, ]+", **{f"general, {m}": f"general \\| {m}" for m in ("target", "loss", "sample", "path", "times", "metrics")}}.items():
+        outcomes = counted(name)
+        assert re.search(rf"\| {line} \| {len(outcomes)} \| {sum(outcomes)} \| {len(outcomes) - sum(outcomes)} \|", page), name
