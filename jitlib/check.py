@@ -18,16 +18,19 @@ def known(value) -> bool:
 
 
 def within(low: float, high: float, /, **values) -> None:
-    """ValueError unless every known number is finite and lies in [low, high]; NaN does not."""
+    """ValueError unless every known number lies in [low, high] and is finite in the precision at hand; NaN does not and is not."""
+    largest = float(jnp.finfo(jnp.result_type(float)).max)
+    low, high = max(low, -largest), min(high, largest)
     for name, value in values.items():
-        if known(value) and not np.all(fine := np.isfinite(value) & (np.asarray(value) >= low) & (np.asarray(value) <= high)):
-            limits = f"{'[' if np.isfinite(low) else '('}{low:g}, {high:g}{']' if np.isfinite(high) else ')'}"
-            raise ValueError(f"{name} is {np.asarray(value)[~fine].flat[0]}; expected a number in {limits}")
+        if known(value) and not np.all(fine := (np.asarray(value) >= low) & (np.asarray(value) <= high)):
+            raise ValueError(f"{name} is {np.asarray(value)[~fine].flat[0]}; expected a number in [{low:g}, {high:g}]")
 
 
 def row(length: int, index) -> None:
     """ValueError where an integer index, or an array of them, names no row of `length`: JAX would clamp it and return another row."""
-    if isinstance(index, int) or jnp.issubdtype(getattr(index, "dtype", None), jnp.integer):
+    if isinstance(index, tuple) and index:
+        row(length, index[0])
+    elif isinstance(index, int) or jnp.issubdtype(getattr(index, "dtype", None), jnp.integer):
         within(-length, length - 1, index=index)
 
 

@@ -12,7 +12,7 @@ from jitlib import check
 from jitlib import data as data_
 from jitlib.mesh import check_mesh
 from jitlib.metrics import rms, sliced_wasserstein
-from jitlib.sample import sample
+from jitlib.sample import sample, sampling_grid
 from jitlib.setting import Setting
 from jitlib.target import named
 from jitlib.train import fit, stack
@@ -94,11 +94,13 @@ def runs(pairs: Iterable[tuple[Setting, int]], progress: bool = True, mesh=None)
     """Train and measure pairs of a setting and a seed, those of one shape in one compiled call; yield each run as it is measured.
 
     Runs come shape by shape.  On a `mesh` the models of a shape are divided over its axis "models", so their number must divide.
-    Raises ValueError, before any training, on a seed that is not a natural number and where models or batch do not divide.
+    Raises ValueError, before any training, on a seed that is not a natural number, on times between which nothing can be sampled and
+    where models or batch do not divide.
     """
     shapes = {}
     for setting, seed in dict.fromkeys(pairs):
         check.count(0, seed=seed)
+        sampling_grid(named(setting.prediction), setting.solver_steps, setting.start, setting.stop)
         shapes.setdefault(shape_of(setting), []).append((setting, seed))
     for shape, group in shapes.items():
         check_mesh(mesh, len(group), shape.batch_size)

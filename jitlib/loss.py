@@ -44,7 +44,7 @@ class FlowLoss(eqx.Module):
         return (determinant(self.loss, t, self.floor) / determinant(self.prediction, t, self.floor)) ** 2
 
     def of(
-        self, y: Float[Array, "*batch D"], x: Float[Array, "*batch D"], eps: Float[Array, "*batch D"], t: Float[Array, "*batch"]
+        self, y: Float[Array, "*batch D"], x: Float[Array, "*batch D"], eps: Float[Array, "*batch D"], t: Float[Array, "..."]
     ) -> Float[Array, "*batch"]:
         """The loss of a prediction y of the target's value for the pair (x, eps) at time t, example by example.
 
@@ -52,8 +52,7 @@ class FlowLoss(eqx.Module):
         """
         if not y.shape == x.shape == eps.shape:
             raise ValueError(f"the prediction has shape {y.shape}, the data {x.shape} and eps {eps.shape}; expected the same shape")
-        per_example(t, x)
-        return self.weight(t) * jnp.mean((y - self.prediction.of(x, eps)) ** 2, -1)
+        return self.weight(per_example(t, x[..., 0])) * jnp.mean((y - self.prediction.of(x, eps)) ** 2, -1)
 
     def at(self, model, x: Float[Array, " D"], eps: Float[Array, " D"], t: Float[Array, ""]) -> Float[Array, ""]:
         """The loss of a model on one example at a given noise and time."""

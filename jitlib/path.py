@@ -19,7 +19,7 @@ def per_example(t: Float[Array, "..."] | float, x: Float[Array, "..."]) -> Float
     """
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise ValueError(f"the data have the type {x.dtype}; expected floating-point numbers")
-    t = jnp.asarray(t, x.dtype)
+    t = jnp.asarray(t, jnp.result_type(x))
     if t.shape != x.shape[: t.ndim]:
         raise ValueError(f"t has shape {t.shape}; expected () or the leading axes of the data's shape {x.shape}")
     check.within(0, 1, t=t)

@@ -9,7 +9,7 @@ from jitlib import check
 from jitlib import data as data_
 from jitlib.loss import FlowLoss
 from jitlib.model import MLP
-from jitlib.sample import euler_step, heun_step, sampling_grid
+from jitlib.sample import euler_step, heun_step
 from jitlib.target import named
 from jitlib.times import ClippedUniform, LogitNormal, uniform
 from jitlib.train import warmup_cosine
@@ -21,7 +21,7 @@ class Setting:
     (key, dim, width, depth).
 
     Raises ValueError on another name, on sizes that are not positive integers, on what must be a function and is not, on a negative
-    floor or rate and on times from which or to which nothing can be sampled: all before any training.
+    floor or rate.
     """
 
     dim: int
@@ -54,7 +54,6 @@ class Setting:
             if not callable(getattr(self, name)):
                 raise ValueError(f"{name} is {getattr(self, name)!r}; expected a function")
         self.flow_loss()
-        sampling_grid(named(self.prediction), self.solver_steps, self.start, self.stop)
 
     def flow_loss(self) -> FlowLoss:
         """The loss of this setting."""

@@ -60,9 +60,7 @@ def _read(path: Path) -> dict[tuple[str, ...], tuple[str, ...]]:
         if len(line) != len(COLUMNS):
             raise ValueError(f"{path}, line {number}: {len(line)} fields; expected {len(COLUMNS)}")
         try:
-            int(key[-1])
-            if any(float(m) != float(m) for m in measured):
-                raise ValueError("a measurement is nan")
+            int(key[-1]), [float(m) for m in measured]
         except ValueError as error:
             raise ValueError(f"{path}, line {number}: {error}; expected an integer seed and numbers in {MEASURED}") from None
         if key in rows:

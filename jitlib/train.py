@@ -23,7 +23,7 @@ class Diverged(FloatingPointError):
     """Training met a non-finite loss or weight.  Carries `step`, the last finite `model` and the `losses` up to it."""
 
     def __init__(self, what: str, step: int, model, losses):
-        super().__init__(f"{what} at step {step}; expected finite numbers. Lower the learning rate?")
+        super().__init__(f"{what} step {step}; expected finite numbers. Lower the learning rate?")
         self.step, self.model, self.losses = step, model, losses
 
 
@@ -101,15 +101,17 @@ def _begin(key, model, rates, num_steps, optimizer):
     return init(model) if key.ndim == 0 else eqx.filter_vmap(init)(model), chunks
 
 
-def _check(key, data, loss, num_steps, batch_size, learning_rate):
+def _check(key, model, data, loss, num_steps, batch_size, learning_rate):
     check.count(0, num_steps=num_steps)
     check.count(batch_size=batch_size)
     check.within(0, float("inf"), learning_rate=learning_rate)
+    if not _sound(model):
+        raise ValueError("the model has a weight that is infinite or NaN; expected finite numbers")
     if not callable(loss):
         raise ValueError(f"loss is {loss!r}; expected a function (model, key, x) -> number, such as FlowLoss(X)")
     for leaf in jax.tree.leaves(data):
         if 0 in jnp.shape(leaf):
-            raise ValueError(f"the data set is empty, of shape {jnp.shape(leaf)}; expected at least one row")
+            raise ValueError(f"the data set is empty, of shape {jnp.shape(leaf)}; expected at least one row and one column")
         if not jnp.issubdtype(jnp.asarray(leaf).dtype, jnp.floating):
             raise ValueError(f"the data have the type {jnp.asarray(leaf).dtype}; expected floating-point numbers")
         rows = np.argwhere(~np.isfinite(leaf))
@@ -142,7 +144,7 @@ def fit(
     Raises ValueError on bad arguments and Diverged on a non-finite loss or weight.  Chapter 5.
     """
     key = check.key(key, batch=True)
-    _check(key, data, loss, num_steps, batch_size, learning_rate)
+    _check(key, model, data, loss, num_steps, batch_size, learning_rate)
     check_mesh(mesh, len(key) if key.ndim else None, batch_size)
     # Numbers become arrays: data to the compiled step, not code.  A plain function passes through.
     data, loss = jax.tree.map(lambda leaf: leaf if callable(leaf) else jnp.asarray(leaf), (data, loss))
@@ -166,9 +168,9 @@ def fit(
             bad = np.argwhere(~np.isfinite(values))
             if len(bad):
                 first = bad[bad[:, -1].argmin()]
-                raise Diverged(f"the loss became {values[tuple(first)]}", start + int(first[-1]), gather(done, mesh), losses)
+                raise Diverged(f"the loss became {values[tuple(first)]} at", start + int(first[-1]), gather(done, mesh), losses)
             if not _sound(model_):
-                raise Diverged("a weight became infinite or NaN", start + values.shape[-1] - 1, gather(done, mesh), losses)
+                raise Diverged("a weight became infinite or NaN by", start + values.shape[-1] - 1, gather(done, mesh), losses)
             done, losses = model_, np.concatenate([losses, values], -1)
             bar.update(values.shape[-1])
     except KeyboardInterrupt:

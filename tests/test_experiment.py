@@ -1,5 +1,7 @@
 """The experiment, and the shape of the library itself."""
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import jax
@@ -83,6 +85,19 @@ def test_samples_that_ran_away_are_infinitely_far():
     setting = jitlib.Setting(6, "v", num_steps=2, num_points=20, solver_steps=3, width=8, depth=2, batch_size=8, solver=far)
     (run,) = jitlib.sweep([setting], seeds=(4,))
     assert run.in_plane == run.off_plane == np.inf and not np.isfinite(run.cloud).any()
+
+
+def test_what_cannot_be_sampled_is_refused_before_any_training(monkeypatch):
+    monkeypatch.setattr(jitlib.experiment, "fit", None)
+    for bad in (jitlib.Setting(2, start=0.9, stop=0.5), jitlib.Setting(2, "eps", start=0.0)):
+        with pytest.raises(ValueError, match="expected"):
+            jitlib.sweep([jitlib.Setting(3), bad])
+
+
+def test_a_setting_starts_no_device():
+    """Several hosts must first be told of each other (chapter 13), and a script may list its settings before."""
+    program = "import jitlib, jax; jitlib.recipe(8, 'eps', start=0.1); assert not jax._src.xla_bridge.backends_are_initialized()"
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_the_noise_floor_of_a_setting_is_the_distance_of_two_draws_of_its_data():

@@ -92,6 +92,13 @@ def test_the_loss_of_a_batch_is_the_mean_of_its_examples_with_noise_and_times_of
     np.testing.assert_allclose(one_by_one, by_hand, rtol=1e-4)
 
 
+def test_a_time_of_several_examples_weights_each_of_them():
+    x, y = jax.random.normal(KEYS[0], (2, 2, 2, 5))
+    t = jnp.array([0.2, 0.9])
+    by_row = jnp.stack([FlowLoss(X).of(y[i], x[i], x[i], t[i]) for i in range(2)])
+    np.testing.assert_allclose(FlowLoss(X).of(y, x, x, t), by_row, rtol=1e-6)
+
+
 @pytest.mark.parametrize("t", [0.0, 1.0])
 @pytest.mark.parametrize("p, l", PAIRS)
 def test_gradients_are_finite_at_both_ends(p, l, t):

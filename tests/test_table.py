@@ -79,7 +79,6 @@ FOREIGN = {
     "cut off in a row": (f"{HEADER}\n{GOOD}\n{GOOD[:20]}", "ends in the middle of line 3; expected a line break"),
     "a row too short": (f"{HEADER}\n{GOOD}\n{GOOD[:20]}\n", r"line 3: 9 fields; expected 23"),
     "cut off in the last number": (f"{HEADER}\n{GOOD[:-2]}", "ends in the middle of line 2; expected a line break at its end"),
-    "a measurement that is none": (f"{HEADER}\n{GOOD[:-5]}nan\n", "line 2: a measurement is nan; expected an integer seed and numbers"),
     "a word for a number": (f"{HEADER}\n{GOOD[:-5]}oops\n", r"line 2: could not convert string to float: 'oops'; expected an integer seed"),
     "a row twice": (f"{HEADER}\n{GOOD}\n{GOOD}\n", "line 3: this setting and seed occur twice"),
 }
@@ -93,6 +92,14 @@ def test_a_file_that_is_not_such_a_table_is_an_error_and_stays(tmp_path, trained
     with pytest.raises(ValueError, match=message):
         sweep_table(path, SETTINGS[:1], seeds=(0,))
     assert path.read_bytes() == content and not trained
+
+
+@pytest.mark.filterwarnings("ignore:Mean of empty slice", "ignore:invalid value encountered")
+def test_a_model_that_was_not_trained_has_a_row_too(tmp_path, trained):
+    """Its loss is the mean of nothing."""
+    untrained, path = Setting(4, **SMALL | {"num_steps": 0}), tmp_path / "runs.csv"
+    first, again = (sweep_table(path, [untrained], seeds=(0,)) for _ in range(2))
+    assert len(trained) == 1 and str(first) == str(again) and first[0].loss != first[0].loss
 
 
 def test_a_good_row_is_read_back(tmp_path, trained):

@@ -49,7 +49,7 @@ PICKED = [
     ("loss", "jax.random.bernoulli(drop_key, 1 - self.drop, (len(x), 1))", "jax.random.bernoulli(drop_key, self.drop, (len(x), 1))"),
     ("loss", "jax.random.bernoulli(drop_key, 1 - self.drop, (len(x), 1))", "jax.random.bernoulli(drop_key, 1 - self.drop, ())"),
     ("loss", "jax.random.bernoulli(drop_key, 1 - self.drop, (len(x), 1))", "jax.random.bernoulli(drop_key, 1 - self.drop, labels.shape)"),
-    ("loss", "        per_example(t, x)\n", ""),
+    ("loss", "self.weight(per_example(t, x[..., 0]))", "self.weight(t)"),
     ("loss", "if not y.shape == x.shape == eps.shape:", "if y.shape != x.shape:"),
     # oracle
     ("oracle", "alpha**2 / 2 * jnp.sum", "alpha**2 * jnp.sum"),
@@ -87,8 +87,9 @@ PICKED = [
     ("train", "jax.random.randint(row_key, (batch_size,), 0, len(data))", "jax.numpy.arange(batch_size) % len(data)"),
     ("train", "b2=0.95", "b1=0.0, b2=0.95"),
     ("train", "return gather(done, mesh), losses", "return model, losses"),
-    ("train", "{values[tuple(first)]}\", start + int(first[-1])", "{values[tuple(first)]}\", int(first[-1])"),
+    ("train", "{values[tuple(first)]} at\", start + int(first[-1])", "{values[tuple(first)]} at\", int(first[-1])"),
     ("train", "            if not _sound(model_):\n", "            if False:\n"),
+    ("train", "    if not _sound(model):\n", "    if False:\n"),
     ("train", "start + values.shape[-1] - 1, gather", "start + values.shape[-1], gather"),
     ("train", "if leaf.shape[:1] != key.shape:", "if False:"),
     ("train", "if 0 in jnp.shape(leaf):", "if False:"),
@@ -146,6 +147,7 @@ PICKED = [
     ("moving", "times = sampling_grid(prediction, **grid)", "times = sampling_grid(prediction, **grid | {\"start\": 0.0, \"floor\": 1.0})"),
     ("moving", "times = sampling_grid(prediction, **grid)[::save_every]", "times = sampling_grid(prediction, **grid)[: num_steps // save_every + 1]"),
     ("moving", "rms(data.off_plane(z))", "rms(z)"),
+    ("experiment", "        sampling_grid(named(setting.prediction), setting.solver_steps, setting.start, setting.stop)\n", ""),
     # experiment: what is measured, and on which draws
     ("experiment", "errors = (sliced_wasserstein(cloud, fresh), rms(off))", "errors = (sliced_wasserstein(cloud, fresh), rms(cloud))"),
     ("experiment", "setting.data(keys.fresh, setting.num_points)\n    finite", "setting.data(keys.data, setting.num_points)\n    finite"),
