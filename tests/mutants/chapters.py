@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
@@ -98,7 +99,7 @@ class Run:
 
     def first_difference(self, last=None):
         """The number of the first cell whose outputs differ from the stored ones, or None; no cell after `last` is run."""
-        with self.client.setup_kernel():
+        with self.client.setup_kernel(cleanup_kc=True):  # nbclient keeps the kernel of a manager that it did not make
             for i, cell in enumerate(self.notebook.cells[: None if last is None else last + 1]):
                 if cell.cell_type != "code":
                     continue
@@ -113,14 +114,26 @@ class Run:
 
 
 def code_mutants(by_number):
-    for number, before, after in CODE:
-        md = by_number[number]
-        count = sum(cell.source.count(before) for cell in code_cells(source(md)))
-        if count != 1:
-            raise SystemExit(f"{md.stem}: {before!r} occurs {count} times; expected once")
-        start = time.monotonic()
+    """First every chapter without a fault, which must not differ, then every fault; two at a time, as most of a short run is one thread's."""
+
+    def plain(number):
+        return number, Run(by_number[number]).first_difference(LAST.get(number))
+
+    def planted(fault):
+        number, before, after = fault
+        start, md = time.monotonic(), by_number[number]
         cell = Run(md, lambda text: text.replace(before, after)).first_difference(LAST.get(number))
-        yield ("code", md.stem[:2], f"`{before}` -> `{after}`", ""), cell is not None, time.monotonic() - start, "" if cell is None else f"cell {cell}"
+        return ("code", md.stem[:2], f"`{before}` -> `{after}`", ""), cell is not None, time.monotonic() - start, "" if cell is None else f"cell {cell}"
+
+    for number, before, _ in CODE:
+        count = sum(cell.source.count(before) for cell in code_cells(source(by_number[number])))
+        if count != 1:
+            raise SystemExit(f"chapter {number}: {before!r} occurs {count} times; expected once")
+    with ThreadPoolExecutor(2) as pool:
+        for number, cell in pool.map(plain, sorted({number for number, *_ in CODE})):
+            if cell is not None:
+                raise SystemExit(f"chapter {number} differs at cell {cell} without any fault")
+        yield from pool.map(planted, CODE)
 
 
 def encoded(image):
@@ -179,9 +192,6 @@ def file_mutants():
 
 def chapter_mutants():
     by_number = {int(md.name[:2]): md for md in chapters()}
-    for number in sorted({number for number, *_ in CODE}):
-        if (cell := Run(by_number[number]).first_difference(LAST.get(number))) is not None:
-            raise SystemExit(f"chapter {number} differs at cell {cell} without any fault")
     yield from file_mutants()
     yield from figure_mutants(by_number)
     yield from code_mutants(by_number)
