@@ -94,7 +94,7 @@ class Run:
         self.notebook, self.old = source(md), stored(md)
         for cell in code_cells(self.notebook):
             cell.source = edit(cell.source)
-        manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=ThisPython())
+        manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=ThisPython(), transport_encryption="required")
         self.client = NotebookClient(self.notebook, km=manager, timeout=600, coalesce_streams=True, resources={"metadata": {"path": str(md.parent)}})
 
     def first_difference(self, last=None):
