@@ -45,7 +45,7 @@ bench: env  ## time it all: _build/bench/report.md (about 10 minutes; PyTorch is
 	  --disable-pip-version-check torch==2.13.0 numpy; } || rm -rf _build/bench/torch
 	@$(PY) tests/bench/bench.py
 
-mutants: env  ## plant faults, one at a time, and list those that no test notices (half an hour to an hour and a half; it goes on where it stopped)
+mutants: env  ## plant faults, one at a time, and list those that no test notices (about half an hour on two cores; it goes on where it stopped)
 	@[ -x _build/mutants/cosmic/bin/python ] || { $(PY) -m venv _build/mutants/cosmic && _build/mutants/cosmic/bin/python -m pip install --quiet \
 	  --disable-pip-version-check cosmic-ray==8.7.0; } || { rm -rf _build/mutants/cosmic; exit 1; }
 	@_build/mutants/cosmic/bin/python tests/mutants/general.py _build/mutants/general.json target loss sample path times metrics
@@ -59,7 +59,7 @@ links: env  ## ask every address in the book whether it is still there (needs a 
 
 actions: env  ## check the workflows with zizmor, and with actionlint where it is installed
 	@[ -x _build/actions/bin/zizmor ] || { $(PY) -m venv _build/actions && _build/actions/bin/python -m pip install --quiet \
-	  --disable-pip-version-check zizmor; } || { rm -rf _build/actions; exit 1; }
+	  --disable-pip-version-check zizmor==1.32.0; } || { rm -rf _build/actions; exit 1; }
 	@_build/actions/bin/zizmor --offline --quiet .github
 	@if command -v actionlint >/dev/null; then actionlint; else echo "actionlint was not found: the workflows were checked by zizmor only"; fi
 
