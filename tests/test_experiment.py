@@ -13,9 +13,11 @@ import jitlib
 from jitlib import TARGETS
 
 
+SMALL = {"num_steps": 3, "num_points": 200, "solver_steps": 2, "width": 8, "depth": 2, "batch_size": 5}  # of one shape: compiled once
+
+
 def test_sweep_pairs_seeds_across_predictions():
-    small = {"num_steps": 3, "num_points": 50, "solver_steps": 2, "width": 8, "depth": 2, "batch_size": 4}
-    settings = [jitlib.Setting(4, p, **small) for p in TARGETS]
+    settings = [jitlib.Setting(4, p, **SMALL) for p in TARGETS]
     runs = jitlib.sweep(settings, seeds=(0, 1))
     assert [(r.setting.prediction, r.seed) for r in runs] == [(p, s) for p in TARGETS for s in (0, 1)]
     (alone,) = jitlib.sweep(settings[2:], seeds=(1,))
@@ -63,11 +65,11 @@ def test_spread_prints_two_digits_of_the_band(values, text):
 
 
 def test_a_run_reports_the_errors_of_its_own_cloud_against_fresh_data():
-    setting = jitlib.Setting(6, "v", num_steps=5, num_points=200, solver_steps=3, width=8, depth=2, batch_size=8)
+    setting = jitlib.Setting(4, "v", **SMALL)
     (run,) = jitlib.sweep([setting], seeds=(4,))
     keys = jitlib.experiment.Keys.of(4)
     data = jitlib.experiment.embedded(setting, keys)
-    z = jitlib.sample(keys.sample, run.model, TARGETS["v"], 200, 6, num_steps=3)
+    z = jitlib.sample(keys.sample, run.model, TARGETS["v"], 200, 4, num_steps=2)
     np.testing.assert_allclose(run.cloud, data.project(z), atol=1e-5)
     assert np.isclose(run.off_plane, jitlib.rms(data.off_plane(z)), rtol=1e-4)
     fresh = jitlib.swiss_roll(keys.fresh, 200)
@@ -82,7 +84,7 @@ def far(velocity, z, t, s):
 
 def test_samples_that_ran_away_are_infinitely_far():
     """M5."""
-    setting = jitlib.Setting(6, "v", num_steps=2, num_points=20, solver_steps=3, width=8, depth=2, batch_size=8, solver=far)
+    setting = jitlib.Setting(4, "v", **SMALL, solver=far)
     (run,) = jitlib.sweep([setting], seeds=(4,))
     assert run.in_plane == run.off_plane == np.inf and not np.isfinite(run.cloud).any()
 
@@ -120,7 +122,7 @@ def test_a_setting_chooses_its_network():
         made.append((dim, width, depth))
         return jitlib.Skip(jitlib.MLP(key, dim, width, depth), lambda t: -1.0)
 
-    (run,) = jitlib.sweep([jitlib.Setting(4, num_steps=2, num_points=20, solver_steps=2, width=8, depth=3, batch_size=4, model=make)], seeds=(0,))
+    (run,) = jitlib.sweep([jitlib.Setting(4, **SMALL | {"depth": 3}, model=make)], seeds=(0,))
     assert made == [(4, 8, 3)] and isinstance(run.model, jitlib.Skip)
     z, t = jax.numpy.ones(4), jax.numpy.asarray(0.5)
     np.testing.assert_allclose(run.model(z, t), run.model.net(z, t) - z, rtol=1e-6)

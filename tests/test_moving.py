@@ -4,6 +4,7 @@ import base64
 import jax
 import matplotlib.pyplot as plt
 import numpy as np
+import pytest
 
 from jitlib import Setting, TARGETS, heun_step, sample, sweep
 from jitlib.experiment import Keys, embedded
@@ -13,8 +14,13 @@ from jitlib.moving import LIMIT, MIME, packed, show, way
 TINY = {"width": 8, "depth": 2, "num_steps": 2, "batch_size": 8, "num_points": 50, "solver_steps": 20}
 
 
-def test_a_way_is_that_of_the_sampler_from_shared_noise():
-    by = {run.setting.prediction: run for run in sweep([Setting(4, name, **TINY) for name in TARGETS], seeds=(1,))}
+@pytest.fixture(scope="module")
+def by():
+    """A run for every prediction."""
+    return {run.setting.prediction: run for run in sweep([Setting(4, name, **TINY) for name in TARGETS], seeds=(1,))}
+
+
+def test_a_way_is_that_of_the_sampler_from_shared_noise(by):
     found = {name: way(run, num_samples=7, save_every=5) for name, run in by.items()}
     for name, (times, points, off) in found.items():
         assert times.shape == off.shape == (5,) and points.shape == (5, 7, 2)
@@ -34,12 +40,11 @@ def test_packed_points_come_back_to_half_a_step():
     assert np.abs(points).max() > LIMIT == np.abs(back).max()
 
 
-def test_a_moving_figure_is_a_picture_with_its_paths_beside_it(monkeypatch):
+def test_a_moving_figure_is_a_picture_with_its_paths_beside_it(by, monkeypatch):
     shown = []
     monkeypatch.setattr("IPython.display.display", lambda data, **rest: shown.append((data, rest)))
-    (run,) = sweep([Setting(4, "v", **TINY)], seeds=(0,))
     fig, _ = plt.subplots(figsize=(3, 2))
-    show(fig, {"b": ("second", "#000000"), "a": ("first", "#FFFFFF")}, {(D, name): way(run, 7) for D in (8, 4) for name in "ab"})
+    show(fig, {"b": ("second", "#000000"), "a": ("first", "#FFFFFF")}, {(D, name): way(by["v"], 7) for D in (8, 4) for name in "ab"})
     ((data, rest),) = shown
     assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG") and rest["metadata"] == {"image/png": {"width": 300, "height": 200}}
     assert data[MIME]["dims"] == [4, 8] and [panel["name"] for panel in data[MIME]["panels"]] == ["b", "a"]

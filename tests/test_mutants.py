@@ -1,11 +1,13 @@
-"""The mutation run can start: each fault that it plants has its place in the code as it is now."""
+"""The mutation run can start: each fault that it plants has its place in the code as it is now, and meets all tests of the library."""
 import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT / "book"), str(ROOT / "tests" / "mutants")]
+sys.path[:0] = [str(ROOT / "book"), str(ROOT / "tests" / "mutants"), str(ROOT / "tests" / "matrix")]
+import matrix  # noqa: E402
+import mutants  # noqa: E402
 from chapters import CODE, FILES  # noqa: E402
 from execute import code_cells, select, source  # noqa: E402
 from execute import chapters as every_chapter  # noqa: E402
@@ -24,3 +26,8 @@ def test_faults_of_the_chapters():
         assert sum(cell.source.count(old) for cell in code_cells(source(md))) == 1 and old != new, (number, old)
     for stem, old, new in FILES:
         assert old in (ROOT / "book" / f"{stem}.md").read_text(encoding="utf8") and old != new, (stem, old)
+
+
+def test_a_fault_meets_the_tests_that_make_units_and_the_matrix_run():
+    assert sorted(f"tests/test_{name}.py" for name in mutants.TESTS) == sorted(matrix.UNITS)
+    assert all((ROOT / file).is_file() for file in matrix.UNITS)

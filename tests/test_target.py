@@ -17,8 +17,8 @@ number = st.floats(-2, 2, width=32)
 
 
 def draws(n=500, dim=3, low=0.05, high=0.95):
-    x, eps = jax.random.normal(KEYS[0], (n, dim)), jax.random.normal(KEYS[1], (n, dim))
-    return x, eps, jax.random.uniform(KEYS[2], (n,), minval=low, maxval=high)
+    draw = np.random.default_rng(0)
+    return tuple(jnp.asarray(a, float) for a in (*draw.standard_normal((2, n, dim)), draw.uniform(low, high, n)))
 
 
 def test_the_path_runs_from_noise_to_data_and_the_targets_are_what_they_are_called():
