@@ -3,9 +3,10 @@ SHELL := /bin/bash
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	"$$p" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { echo $$p; break; }; done)
 PY := .venv/bin/python
-# Processes that `make test` runs at a time, each on one core: long ones first, so that none is left alone at the end.
+# Processes that `make units` and `make test` run at a time.
 JOBS ?= 2
-# The library's tests, in lots of three, each lot one process: four starts instead of twelve, and lots of about one length.
+# The library's quick tests, in lots of three, each lot one process: four starts instead of twelve, and lots of about one length.
+# Those of its mesh and table start processes of their own and are among the others.
 UNITS = train oracle images transformer metrics data loss moving times sample experiment target
 OTHERS = $(filter-out $(patsubst %,tests/test_%.py,$(UNITS) bad_inputs exercises),$(wildcard tests/test_*.py))
 # The environment is current when the stamp holds the hash of what it was made from.
@@ -39,11 +40,12 @@ browser: env
 	@command -v chromium google-chrome chromium-browser >/dev/null || $(PY) -m playwright install chromium-headless-shell || \
 	  { echo "No browser was found or could be fetched; install Chromium or Chrome, for example: apt-get install chromium"; exit 1; }
 
-units: env  ## the library's tests alone (two and a half minutes on two cores)
+units: env  ## the library's tests, but for those of mesh and table (two and a half minutes on two cores)
 	@printf 'tests/test_%s.py\n' $(UNITS) | TYPES=1 xargs -P $(JOBS) -n 3 tests/each.sh
 	@tests/each.sh tests/test_bad_inputs.py
 
 test: browser units  ## unit tests, the built pages in a browser, every chapter run again and compared; JOBS=4 runs four at a time
+	@# long ones first, so that none is left alone at the end
 	@ls -S $(OTHERS) | TYPES=1 xargs -P $(JOBS) -n 1 tests/each.sh
 	@ls -r book/[0-9]*.ipynb tests/test_exercises.py | XLA_FLAGS=--xla_cpu_multi_thread_eigen=false OMP_NUM_THREADS=1 xargs -P $(JOBS) -n 1 tests/each.sh --nbval --nbval-cell-timeout=$$(sed -n 's|^CELL_TIMEOUT = \([0-9]*\).*|\1|p' book/execute.py)
 

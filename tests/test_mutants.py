@@ -1,4 +1,4 @@
-"""The mutation run can start: each fault that it plants has its place in the code as it is now, and meets all tests of the library."""
+"""The mutation run can start: each fault that it plants has its place in the code as it is now, and meets the tests that `make units` runs."""
 import sys
 from pathlib import Path
 

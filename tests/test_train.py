@@ -87,6 +87,8 @@ def test_a_batch_draws_every_row_and_steps_draw_different_rows_times_and_noise(d
     jax.effects_barrier()
     assert len(seen) == 40 and all(x.shape == (16, 3) for x in seen) and {float(v) for x in seen for v in x[:, 0]} == set(range(8))
     assert len({x.tobytes() for x in seen}) == 40
+    counts = np.bincount(np.concatenate([x[:, 0] for x in seen]).astype(int))
+    assert 45 < counts.min() and counts.max() < 115  # 80 each; their standard deviation is 8.4
     values = jax.jit(jax.vmap(lambda key: FlowLoss(X)(model, key, jnp.ones((4, 3)))))(jax.random.split(KEYS[2], 20))
     assert len(set(values.tolist())) == 20
 

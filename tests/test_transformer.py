@@ -137,8 +137,8 @@ def test_the_flow_loss_tells_each_example_its_own_label():
 
 
 def test_guidance_is_affine_in_the_velocity_and_keeps_to_its_interval():
-    model, label = lambda z, t, label: jnp.sin(3 * z * t + label @ jnp.arange(192.0).reshape(3, 64)), jnp.eye(3)[1]
-    z, t = jax.random.normal(KEYS[2], (64,)), jnp.asarray(0.5)
+    model, label = lambda z, t, label: jnp.sin(3 * z + 5 * t + label @ jnp.arange(192.0).reshape(3, 64)), jnp.eye(3)[1]
+    z, t = jax.random.normal(KEYS[2], (64,)), jnp.asarray(0.45)
     close(Guided(model, label)(z, t), model(z, t, label))
     close(Guided(model, label, 3.0, 0.6)(z, t), model(z, t, label))
     close(Guided(model, label, 3.0, 0.1, 0.4)(z, t), model(z, t, label))

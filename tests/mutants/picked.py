@@ -84,6 +84,7 @@ PICKED = [
     ("train", "change = jax.tree.map(lambda c: -rate * c, change)", "change = jax.tree.map(lambda c: -1e-3 * c, change)"),
     ("train", "row_key, loss_key = jax.random.split(key)", "row_key = loss_key = key"),
     ("train", "jax.random.randint(row_key, (batch_size,), 0, len(data))", "jax.random.randint(row_key, (batch_size,), 0, len(data) - 1)"),
+    ("train", "jax.random.randint(row_key, (batch_size,), 0, len(data))", "jax.random.randint(row_key, (batch_size,), 0, len(data) + 1)"),
     ("train", "jax.random.randint(row_key, (batch_size,), 0, len(data))", "jax.numpy.arange(batch_size) % len(data)"),
     ("train", "b2=0.95", "b1=0.0, b2=0.95"),
     ("train", "return gather(done, mesh), losses", "return model, losses"),
@@ -117,6 +118,7 @@ PICKED = [
     ("model", "return untold + jnp.where", "return told + jnp.where"),
     ("model", "(t >= self.low) & (t <= self.high)", "(t >= self.low) | (t <= self.high)"),
     ("model", "self.scale, 1.0) * (told", "self.scale, 0.0) * (told"),
+    ("model", "(self.model(z, t, label) for", "(self.model(z, 1 - t, label) for"),
     ("data", "return self.points[index], self.labels[index]", "return self.points[index], self.labels[::-1][index]"),
     # the Transformer and its images
     ("images", "blocks.swapaxes(1, 2).reshape(rows * columns, -1)", "blocks.reshape(rows * columns, -1)"),
@@ -152,4 +154,6 @@ PICKED = [
     ("experiment", "errors = (sliced_wasserstein(cloud, fresh), rms(off))", "errors = (sliced_wasserstein(cloud, fresh), rms(cloud))"),
     ("experiment", "setting.data(keys.fresh, setting.num_points)\n    finite", "setting.data(keys.data, setting.num_points)\n    finite"),
     ("experiment", "return cls(*jax.random.split(jax.random.key(seed), 6))", "return cls(*[jax.random.key(seed)] * 6)"),
+    ("experiment", "keys = [Keys.of(seed) for _, seed in group]", "keys = [Keys.of(s.dim) for s, _ in group]"),
+    ("experiment", "one.width, one.depth)", "one.width, one.num_steps)"),
 ]
