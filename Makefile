@@ -5,8 +5,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 PY := .venv/bin/python
 # Processes that `make units` and `make test` run at a time.
 JOBS ?= 2
-# The library's quick tests, in lots of three, each lot one process: four starts instead of twelve, and lots of about one length.
-# Those of its mesh and table start processes of their own and are among the others.
+# The library's quick tests, in as many lots as processes: each start takes seconds, and one process compiles a thing once.  Every two, three or six
+# names in a row take about as long as the next.  Tests of mesh and table start processes of their own and are among the others.
 UNITS = train oracle images transformer metrics data loss moving times sample experiment target
 OTHERS = $(filter-out $(patsubst %,tests/test_%.py,$(UNITS) bad_inputs exercises),$(wildcard tests/test_*.py))
 # The environment is current when the stamp holds the hash of what it was made from.
@@ -41,7 +41,7 @@ browser: env
 	  { echo "No browser was found or could be fetched; install Chromium or Chrome, for example: apt-get install chromium"; exit 1; }
 
 units: env  ## the library's tests, but for those of mesh and table (two and a half minutes on two cores)
-	@printf 'tests/test_%s.py\n' $(UNITS) | TYPES=1 xargs -P $(JOBS) -n 3 tests/each.sh
+	@printf 'tests/test_%s.py\n' $(UNITS) | TYPES=1 xargs -P $(JOBS) -n $$(((12 + $(JOBS) - 1) / $(JOBS))) tests/each.sh
 	@tests/each.sh tests/test_bad_inputs.py
 
 test: browser units  ## unit tests, the built pages in a browser, every chapter run again and compared; JOBS=4 runs four at a time
